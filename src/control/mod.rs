@@ -1,0 +1,3 @@
+//! Owns the sans-IO controller: judge, strategy, governance, executor.
+
+pub mod config;

@@ -1,0 +1,5 @@
+//! Owns the plant: traffic, router, replicas, inference, artifact store, data layer, telemetry pipeline.
+
+pub mod config;
+pub mod distribution;
+pub mod inference;
