@@ -1,1 +1,4 @@
-
+//! rollcage.
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+pub mod world;

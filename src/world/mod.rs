@@ -1,0 +1,2 @@
+//! Owns the plant.
+pub mod inference;
