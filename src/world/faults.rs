@@ -12,7 +12,7 @@ use crate::world::schedule::{Class, Effects, Key, WorldEvent};
 
 /// One declared fault in one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FaultState {
+pub(crate) struct FaultState {
     /// It takes part in this run and its chance came up.
     happens: bool,
     /// It has taken hold.
@@ -24,14 +24,14 @@ pub struct FaultState {
 impl FaultState {
     /// Draws whether the fault happens in this trial. The draw has a stream of its own.
     #[must_use]
-    pub fn new(fault: &Fault, takes_part: bool, seed: Seed) -> Self {
+    pub(crate) fn new(fault: &Fault, takes_part: bool, seed: Seed) -> Self {
         let luck = Stream::named(seed, &format!("fault/{}", fault.name), "chance").uniform();
         Self { happens: takes_part && luck < fault.chance, started: false, active: false }
     }
 
     /// Whether it happens in this run at all.
     #[must_use]
-    pub const fn happens(&self) -> bool {
+    pub(crate) const fn happens(&self) -> bool {
         self.happens
     }
 }

@@ -89,7 +89,7 @@ impl Predictions {
                 &self.gathered
             }
         };
-        let scores = Arc::new(self.inference.scores(artifact.digest.0, &artifact.signature, rows)?);
+        let scores = Arc::new(self.inference.scores(&artifact.digest.0, &artifact.signature, rows)?);
         while self.oldest_first.len() >= self.blocks_kept {
             if let Some(oldest) = self.oldest_first.pop_front() {
                 self.scores.remove(&oldest);

@@ -29,7 +29,7 @@ type Label = (SimTime, u64, f32);
 
 /// The pipeline's state.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     scrape: Span,
     loss: Stream,
     loss_share: f64,
@@ -53,7 +53,7 @@ const SCRAPES_KEPT: usize = 64;
 impl Telemetry {
     /// Nothing measured yet.
     #[must_use]
-    pub fn new(config: &WorldConfig, sources: usize, seed: Seed) -> Self {
+    pub(crate) fn new(config: &WorldConfig, sources: usize, seed: Seed) -> Self {
         Self {
             scrape: config.telemetry.scrape,
             loss: Stream::named(seed, "telemetry", "loss"),
@@ -70,7 +70,7 @@ impl Telemetry {
 
     /// The n-th scrape.
     #[must_use]
-    pub fn next_scrape(config: &WorldConfig, n: u64) -> (Key, WorldEvent) {
+    pub(crate) fn next_scrape(config: &WorldConfig, n: u64) -> (Key, WorldEvent) {
         let at = SimTime(config.telemetry.scrape.0.saturating_mul(n));
         (Key { at, class: Class::Sample, entity: 0, seq: n }, WorldEvent::Scrape(n))
     }

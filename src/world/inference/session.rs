@@ -12,22 +12,10 @@ use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 use super::error::{LoadError, RunError, RuntimeError, one_line};
 use super::outcome::{BlockOutcome, RowOutcome};
 use super::provision::Located;
+pub use crate::artifact::Signature;
 
 /// Rows in a block. Fixed, because a row's last bit can depend on how many rows run with it.
 pub const BLOCK: usize = 2048;
-
-/// Which input and output of a model a scenario means.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Signature {
-    /// Name of the one input, float `[rows, features]`.
-    pub input: String,
-    /// Features in a row.
-    pub features: usize,
-    /// Name of the output that holds the score, float `[rows, columns]` or `[rows]`.
-    pub output: String,
-    /// Which column of the output is the score; 0 for `[rows]`.
-    pub column: usize,
-}
 
 /// The runtime of this process. There is one; starting it again gives the same one.
 #[derive(Debug)]
