@@ -103,11 +103,6 @@ impl Judge {
         events
     }
 
-    /// Forgets how often rules have held: the version under test is another one.
-    pub fn reset(&mut self) {
-        self.rules.fill(RuleState::default());
-    }
-
     /// The gravest thing that failing rules ask for, and the rules that ask for it.
     #[must_use]
     pub fn verdict(&self) -> Option<(Verdict, Vec<RuleId>)> {

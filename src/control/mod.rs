@@ -2,6 +2,6 @@
 
 pub mod config;
 pub mod controller;
-mod executor;
-mod governance;
-mod judge;
+pub mod executor;
+pub mod governance;
+pub mod judge;

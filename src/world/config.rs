@@ -162,8 +162,6 @@ pub struct Telemetry {
     pub lag: Span,
     /// Share of scrapes that never arrive.
     pub loss: f64,
-    /// Whether log rows carry features: some signal of the policy reads them.
-    pub features: bool,
 }
 
 /// One injected cause with its ground truth.

@@ -1,6 +1,7 @@
 //! Owns the plant's state and how one event changes it. Plain data: cloned, it continues the same way.
 
 use crate::artifact::Artifact;
+use crate::digest::{hex, keyed};
 use crate::event::{Event, Outcome, ReplicaState};
 use crate::id::{ReplicaId, SourceId, VersionId};
 use crate::rng::Seed;
@@ -118,7 +119,8 @@ pub struct World {
 const PIECE: usize = 4096;
 
 impl World {
-    /// The plant at the start of a trial: the initial version's replicas are ready and have all traffic.
+    /// The plant at the start of a trial: the initial version's replicas are ready and have all traffic. `log_features`:
+    /// whether log rows carry features (some signal reads them).
     ///
     /// # Errors
     /// When the runtime is not there.
@@ -126,30 +128,15 @@ impl World {
         config: &Arc<WorldConfig>,
         active: &FaultSet,
         seed: Seed,
+        log_features: bool,
         models: &mut Predictions,
         out: &mut Effects,
     ) -> Result<Self, RuntimeError> {
-        let on = |i: usize| active.get(i).copied().unwrap_or(false);
-        let faults: Vec<FaultState> =
-            config.faults.iter().enumerate().map(|(i, f)| FaultState::new(f, on(i), seed)).collect();
-        let live: Vec<_> = config.faults.iter().zip(&faults).filter(|(_, s)| s.happens()).map(|(f, _)| f).collect();
-        let mut sources = Vec::new();
-        for (i, source) in config.sources.iter().enumerate() {
-            let id = SourceId(i as u16);
-            let stream = SourceStream::declared(Arc::new(source.clone()), id, config.horizon, &live, seed);
-            sources.push(Source::new(source.name.clone(), id, stream));
-        }
-        for fault in &live {
-            if let Effect::Surge { source: id, factor } = &fault.effect {
-                let source = Arc::new(config.sources[id.index()].clone());
-                let stream = SourceStream::surge(&source, *id, fault, *factor, config.horizon, &live, seed);
-                sources.push(Source::new(format!("{}/{}", source.name, fault.name), *id, stream));
-            }
-        }
+        let (faults, sources) = sources(config, active, seed);
         let versions = config.versions.len();
         let mut world = Self {
             config: Arc::clone(config),
-            telemetry: Telemetry::new(config, sources.len(), seed),
+            telemetry: Telemetry::new(config, sources.len(), seed, log_features),
             sources,
             router: Router::new(versions, config.initial),
             pools: vec![Pool::default(); versions],
@@ -179,10 +166,24 @@ impl World {
         self.sources.iter().map(|s| s.name.clone()).collect()
     }
 
-    /// The digests of the exogenous streams generated so far, by name.
+    /// The digests of the exogenous streams generated so far, by name: traffic, and the instants of the faults that happen
+    /// (those that wait for a version to get traffic have no instant of their own).
     #[must_use]
     pub fn stream_digests(&self) -> Vec<(String, String)> {
-        self.sources.iter().flat_map(|s| s.stream.digests(&s.name)).collect()
+        let faults = self.config.faults.iter().zip(&self.faults).filter(|(_, state)| state.happens()).map(|(fault, _)| {
+            let until = fault.until.unwrap_or(SimTime::NEVER);
+            let digest = keyed(&[fault.name.as_bytes(), &fault.at.0.to_le_bytes(), &until.0.to_le_bytes()]);
+            (format!("fault/{}", fault.name), hex(&digest))
+        });
+        self.sources.iter().flat_map(|s| s.stream.digests(&s.name)).chain(faults).collect()
+    }
+
+    /// When a request arrives, found by generating its source again; `None` for one that does not. Reports need it for a
+    /// few requests, so it is not kept for all.
+    #[must_use]
+    pub fn arrival(config: &Arc<WorldConfig>, active: &FaultSet, seed: Seed, id: SourceId, ordinal: u64) -> Option<SimTime> {
+        let (_, mut sources) = sources(config, active, seed);
+        sources.get_mut(id.index())?.stream.arrival(ordinal)
     }
 
     /// Requests that arrived and have not ended.
@@ -443,4 +444,26 @@ impl Source {
     fn new(name: String, schema: SourceId, stream: SourceStream) -> Self {
         Self { name, schema, stream, blocks: VecDeque::new(), base: 0, cursor: 0 }
     }
+}
+
+/// The faults and sources of a run: declared sources first, then those that surges add, in order of declaration.
+fn sources(config: &Arc<WorldConfig>, active: &FaultSet, seed: Seed) -> (Vec<FaultState>, Vec<Source>) {
+        let on = |i: usize| active.get(i).copied().unwrap_or(false);
+        let faults: Vec<FaultState> =
+            config.faults.iter().enumerate().map(|(i, f)| FaultState::new(f, on(i), seed)).collect();
+        let live: Vec<_> = config.faults.iter().zip(&faults).filter(|(_, s)| s.happens()).map(|(f, _)| f).collect();
+        let mut sources = Vec::new();
+        for (i, source) in config.sources.iter().enumerate() {
+            let id = SourceId(i as u16);
+            let stream = SourceStream::declared(Arc::new(source.clone()), id, config.horizon, &live, seed);
+            sources.push(Source::new(source.name.clone(), id, stream));
+        }
+        for fault in &live {
+            if let Effect::Surge { source: id, factor } = &fault.effect {
+                let source = Arc::new(config.sources[id.index()].clone());
+                let stream = SourceStream::surge(&source, *id, fault, *factor, config.horizon, &live, seed);
+                sources.push(Source::new(format!("{}/{}", source.name, fault.name), *id, stream));
+            }
+        }
+        (faults, sources)
 }

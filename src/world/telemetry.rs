@@ -44,6 +44,7 @@ pub(crate) struct Telemetry {
     /// Totals per version at past scrapes, for queries: (time, per version (ended, latency)).
     totals: VecDeque<(SimTime, Vec<Counters>)>,
     sources: usize,
+    /// Whether log rows carry features: some signal reads them.
     reads_features: bool,
 }
 
@@ -53,7 +54,7 @@ const SCRAPES_KEPT: usize = 64;
 impl Telemetry {
     /// Nothing measured yet.
     #[must_use]
-    pub(crate) fn new(config: &WorldConfig, sources: usize, seed: Seed) -> Self {
+    pub(crate) fn new(config: &WorldConfig, sources: usize, seed: Seed, reads_features: bool) -> Self {
         Self {
             scrape: config.telemetry.scrape,
             loss: Stream::named(seed, "telemetry", "loss"),
@@ -64,7 +65,7 @@ impl Telemetry {
             last: SimTime::ZERO,
             totals: VecDeque::new(),
             sources,
-            reads_features: config.telemetry.features,
+            reads_features,
         }
     }
 

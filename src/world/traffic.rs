@@ -190,7 +190,7 @@ impl SourceStream {
             segment: vec![SegmentId(0); BLOCK],
             payload: [0; 32],
         };
-        let live = self.fill_arrivals(&mut block);
+        let live = self.fill_arrivals(first, &mut block.arrived);
         if live == 0 {
             return None;
         }
@@ -204,7 +204,17 @@ impl SourceStream {
         Some(block)
     }
 
-    fn fill_arrivals(&mut self, block: &mut Block) -> usize {
+    /// When a request arrives; only for a stream that has generated nothing yet.
+    pub(crate) fn arrival(&mut self, ordinal: u64) -> Option<SimTime> {
+        let mut arrived = vec![SimTime::NEVER; BLOCK];
+        for first in (0..=ordinal).step_by(BLOCK) {
+            arrived.fill(SimTime::NEVER);
+            self.fill_arrivals(first, &mut arrived);
+        }
+        Some(arrived[ordinal as usize % BLOCK]).filter(|&at| at != SimTime::NEVER)
+    }
+
+    fn fill_arrivals(&mut self, first: u64, arrived: &mut [SimTime]) -> usize {
         let config = Arc::clone(&self.config);
         let mut live = 0;
         for slot in 0..BLOCK {
@@ -215,7 +225,7 @@ impl SourceStream {
                     self.from.max(SimTime(Span::from_secs_f64(self.clock_s).0))
                 }
                 (Arrivals::Recorded { scale }, Payload::Replay { table, .. }, None) => {
-                    let row = (block.first as usize).saturating_add(slot);
+                    let row = (first as usize).saturating_add(slot);
                     match table.at.get(row) {
                         Some(at) => SimTime(Span::from_secs_f64(at.as_secs_f64() / scale).0),
                         None => SimTime::NEVER,
@@ -226,7 +236,7 @@ impl SourceStream {
             if at >= self.until {
                 break;
             }
-            block.arrived[slot] = at;
+            arrived[slot] = at;
             live += 1;
         }
         live
