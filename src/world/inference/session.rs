@@ -17,7 +17,9 @@ use super::provision::Located;
 pub const BLOCK: usize = 2048;
 
 /// Which input and output of a model a scenario means.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Signature {
     /// Name of the one input, float `[rows, features]`.
     pub input: String,
@@ -46,17 +48,26 @@ impl Engine {
     /// [`RuntimeError::Unloadable`] if the file is no usable ONNX Runtime; [`RuntimeError::AlreadyStarted`] if this
     /// process already runs another one.
     pub fn start(located: &Located) -> Result<Self, RuntimeError> {
-        let mut started = STARTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut started = STARTED
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let environment = match &*started {
             Some((environment, path)) if *path == located.path => environment.clone(),
-            Some((_, path)) => return Err(RuntimeError::AlreadyStarted { loaded: path.clone() }),
+            Some((_, path)) => {
+                return Err(RuntimeError::AlreadyStarted {
+                    loaded: path.clone(),
+                });
+            }
             None => {
                 let environment = start(located)?;
                 *started = Some((environment.clone(), located.path.clone()));
                 environment
             }
         };
-        Ok(Self { environment, located: located.clone() })
+        Ok(Self {
+            environment,
+            located: located.clone(),
+        })
     }
 
     /// The library this runtime was loaded from.
@@ -76,19 +87,31 @@ impl Engine {
     /// # Errors
     /// [`LoadError::Refused`] from the runtime; [`LoadError::Signature`] if the model lacks the declared input or output.
     pub fn load(&self, bytes: &[u8], signature: &Signature) -> Result<Session, LoadError> {
-        let mut builder = options(&self.environment).map_err(|error| LoadError::Refused(one_line(error.message())))?;
-        let inner = builder.commit_from_memory(bytes).map_err(|error| LoadError::Refused(one_line(error.message())))?;
-        check_signature(inner.inputs(), inner.outputs(), signature).map_err(LoadError::Signature)?;
+        let mut builder = options(&self.environment)
+            .map_err(|error| LoadError::Refused(one_line(error.message())))?;
+        let inner = builder
+            .commit_from_memory(bytes)
+            .map_err(|error| LoadError::Refused(one_line(error.message())))?;
+        check_signature(inner.inputs(), inner.outputs(), signature)
+            .map_err(LoadError::Signature)?;
         let selector = OutputSelector::no_default().with(signature.output.as_str());
         let run_options = RunOptions::new()
             .map_err(|error| LoadError::Refused(one_line(error.message())))?
             .with_outputs(selector);
-        Ok(Session { inner, run_options, features: signature.features, column: signature.column })
+        Ok(Session {
+            inner,
+            run_options,
+            features: signature.features,
+            column: signature.column,
+        })
     }
 }
 
 fn start(located: &Located) -> Result<Environment, RuntimeError> {
-    let unloadable = |why: String| RuntimeError::Unloadable { path: located.path.clone(), why: one_line(&why) };
+    let unloadable = |why: String| RuntimeError::Unloadable {
+        path: located.path.clone(),
+        why: one_line(&why),
+    };
     ort::init_from(&located.path)
         .map_err(|error| unloadable(error.to_string()))?
         .with_telemetry(false)
@@ -109,27 +132,49 @@ fn options(environment: &Environment) -> ort::Result<SessionBuilder> {
         .with_log_level(LogLevel::Fatal)?)
 }
 
-fn check_signature(inputs: &[Outlet], outputs: &[Outlet], signature: &Signature) -> Result<(), String> {
+fn check_signature(
+    inputs: &[Outlet],
+    outputs: &[Outlet],
+    signature: &Signature,
+) -> Result<(), String> {
     let [input] = inputs else {
         return Err(format!("the model has {} inputs, expected 1", inputs.len()));
     };
     if input.name() != signature.input {
-        return Err(format!("the model's input is `{}`, expected `{}`", input.name(), signature.input));
+        return Err(format!(
+            "the model's input is `{}`, expected `{}`",
+            input.name(),
+            signature.input
+        ));
     }
     match dimensions(input.dtype()) {
         Some([_, features]) if free_or(*features, signature.features) => {}
-        _ => return Err(format!("input `{}` is not float [rows, {}]", signature.input, signature.features)),
+        _ => {
+            return Err(format!(
+                "input `{}` is not float [rows, {}]",
+                signature.input, signature.features
+            ));
+        }
     }
-    let Some(output) = outputs.iter().find(|output| output.name() == signature.output) else {
+    let Some(output) = outputs
+        .iter()
+        .find(|output| output.name() == signature.output)
+    else {
         return Err(format!("the model has no output `{}`", signature.output));
     };
     let fits = match dimensions(output.dtype()) {
         Some([] | [_]) => signature.column == 0,
-        Some([_, columns]) => *columns < 0 || usize::try_from(*columns).is_ok_and(|columns| signature.column < columns),
+        Some([_, columns]) => {
+            *columns < 0
+                || usize::try_from(*columns).is_ok_and(|columns| signature.column < columns)
+        }
         _ => false,
     };
     if !fits {
-        return Err(format!("output `{}` is not float [rows, more than {}]", signature.output, signature.column));
+        return Err(format!(
+            "output `{}` is not float [rows, more than {}]",
+            signature.output, signature.column
+        ));
     }
     Ok(())
 }
@@ -137,7 +182,11 @@ fn check_signature(inputs: &[Outlet], outputs: &[Outlet], signature: &Signature)
 /// A float tensor's dimensions, -1 where they are free.
 fn dimensions(of: &ValueType) -> Option<&[i64]> {
     match of {
-        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => Some(shape),
+        ValueType::Tensor {
+            ty: TensorElementType::Float32,
+            shape,
+            ..
+        } => Some(shape),
         _ => None,
     }
 }
@@ -156,7 +205,10 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("features", &self.features).field("column", &self.column).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("features", &self.features)
+            .field("column", &self.column)
+            .finish_non_exhaustive()
     }
 }
 
@@ -184,7 +236,9 @@ impl Session {
     pub fn run_rows(&mut self, rows: &[f32], scores: &mut [f32]) -> Result<(), (usize, RunError)> {
         length(scores.len() * self.features, rows.len()).map_err(|error| (0, error))?;
         for (at, score) in scores.iter_mut().enumerate() {
-            *score = self.run_row(&rows[at * self.features..(at + 1) * self.features]).map_err(|error| (at, error))?;
+            *score = self
+                .run_row(&rows[at * self.features..(at + 1) * self.features])
+                .map_err(|error| (at, error))?;
         }
         Ok(())
     }
@@ -243,7 +297,10 @@ impl Session {
         length(count * self.features, rows.len())?;
         let failed = |error: ort::Error| RunError::Failed(one_line(error.message()));
         let input = TensorRef::from_array_view(([count, self.features], rows)).map_err(failed)?;
-        let outputs = self.inner.run_with_options(ort::inputs![input], &self.run_options).map_err(failed)?;
+        let outputs = self
+            .inner
+            .run_with_options(ort::inputs![input], &self.run_options)
+            .map_err(failed)?;
         let output = outputs.values().next();
         let (shape, values) = output
             .as_ref()
@@ -253,10 +310,17 @@ impl Session {
         let columns = match **shape {
             [rows] if rows_are(rows) => 1,
             [rows, columns] if rows_are(rows) => usize::try_from(columns).unwrap_or(0),
-            _ => return Err(RunError::Output(format!("the output is {shape}, expected [{count}, columns]"))),
+            _ => {
+                return Err(RunError::Output(format!(
+                    "the output is {shape}, expected [{count}, columns]"
+                )));
+            }
         };
         if self.column >= columns || values.len() != count * columns {
-            return Err(RunError::Output(format!("the output is {shape}, expected more than {} columns", self.column)));
+            return Err(RunError::Output(format!(
+                "the output is {shape}, expected more than {} columns",
+                self.column
+            )));
         }
         if columns == 1 {
             scores.copy_from_slice(values);
@@ -270,7 +334,11 @@ impl Session {
 }
 
 fn length(expected: usize, got: usize) -> Result<(), RunError> {
-    if expected == got { Ok(()) } else { Err(RunError::Length { expected, got }) }
+    if expected == got {
+        Ok(())
+    } else {
+        Err(RunError::Length { expected, got })
+    }
 }
 
 /// Whether the runtime turned "no more memory" into an error. In a worker that means the memory limit.
@@ -280,7 +348,12 @@ pub(crate) fn exhausts_memory(error: &RunError) -> bool {
 
 /// As [`exhausts_memory`], of a message.
 pub(crate) fn message_of_exhaustion(message: &str) -> bool {
-    ["bad_alloc", "bad allocation", "Failed to allocate memory", "failed to allocate memory"]
-        .iter()
-        .any(|sign| message.contains(sign))
+    [
+        "bad_alloc",
+        "bad allocation",
+        "Failed to allocate memory",
+        "failed to allocate memory",
+    ]
+    .iter()
+    .any(|sign| message.contains(sign))
 }

@@ -52,9 +52,15 @@ impl Worker {
     /// # Errors
     /// [`RuntimeError::Worker`] if it does not start, or is not a worker.
     pub fn spawn(exe: &Path, located: &Located, limits: Limits) -> Result<Self, RuntimeError> {
-        let failed = |why: String| RuntimeError::Worker { why: one_line(&why) };
+        let failed = |why: String| RuntimeError::Worker {
+            why: one_line(&why),
+        };
         let mut command = Command::new(exe);
-        command.arg(WORKER_ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg(WORKER_ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         // Apart from the terminal's group: Ctrl-C is for the parent, which may finish what it is at.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -62,8 +68,18 @@ impl Worker {
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed("its streams are missing".to_owned()));
         };
-        let mut worker = Self { child, to, from: BufReader::new(from), buffer: Vec::new(), holds: false, end: None };
-        let hello = Hello { library: located.path.clone(), limits };
+        let mut worker = Self {
+            child,
+            to,
+            from: BufReader::new(from),
+            buffer: Vec::new(),
+            holds: false,
+            end: None,
+        };
+        let hello = Hello {
+            library: located.path.clone(),
+            limits,
+        };
         let hello = serde_json::to_vec(&hello).map_err(|error| failed(error.to_string()))?;
         match worker.ask(kind::HELLO, &[&hello]) {
             Ok(kind::READY) => Ok(worker),
@@ -92,7 +108,10 @@ impl Worker {
 
     /// Has the worker load a model in place of the one it holds. `rowwise` as in [`Standing`](super::Standing).
     pub fn load(&mut self, bytes: &[u8], signature: &Signature, rowwise: bool) -> LoadOutcome {
-        let head = LoadHead { signature: signature.clone(), rowwise };
+        let head = LoadHead {
+            signature: signature.clone(),
+            rowwise,
+        };
         let Ok(head) = serde_json::to_vec(&head) else {
             return LoadOutcome::Refused("the signature cannot be written down".to_owned());
         };
@@ -103,7 +122,9 @@ impl Worker {
                 self.holds = true;
                 LoadOutcome::Loaded
             }
-            Ok(kind::REFUSED) => LoadOutcome::Refused(one_line(&String::from_utf8_lossy(&self.buffer))),
+            Ok(kind::REFUSED) => {
+                LoadOutcome::Refused(one_line(&String::from_utf8_lossy(&self.buffer)))
+            }
             Ok(_) => self.babbled().into(),
             Err(end) => end.into(),
         }
@@ -183,7 +204,14 @@ impl From<End> for BlockOutcome {
 fn end_of(status: ExitStatus) -> End {
     use rustix::process::Signal;
     use std::os::unix::process::ExitStatusExt;
-    let outside = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].map(Signal::as_raw);
+    let outside = [
+        Signal::KILL,
+        Signal::TERM,
+        Signal::INT,
+        Signal::HUP,
+        Signal::QUIT,
+    ]
+    .map(Signal::as_raw);
     match status.signal() {
         Some(signal) if signal == Signal::XCPU.as_raw() => End::NoReturn,
         Some(signal) if outside.contains(&signal) => End::Killed,
@@ -194,7 +222,11 @@ fn end_of(status: ExitStatus) -> End {
 
 #[cfg(not(unix))]
 fn end_of(status: ExitStatus) -> End {
-    if status.code() == Some(EXIT_NO_RETURN) { End::NoReturn } else { End::Crashed }
+    if status.code() == Some(EXIT_NO_RETURN) {
+        End::NoReturn
+    } else {
+        End::Crashed
+    }
 }
 
 /// The worker's whole life: answers requests from standard input until it ends. Returns the exit code.
@@ -224,7 +256,9 @@ pub fn worker_main() -> i32 {
                 *held = None;
                 load(&engine, &request, held, &mut guard, &mut reply)
             }
-            (kind::RUN, Some((session, rowwise))) => run(session, *rowwise, &request, &mut guard, &mut reply),
+            (kind::RUN, Some((session, rowwise))) => {
+                run(session, *rowwise, &request, &mut guard, &mut reply)
+            }
             _ => return 2,
         };
         guard.mark(false);
@@ -238,8 +272,13 @@ pub fn worker_main() -> i32 {
 fn prepare(hello: &[u8]) -> Result<(Engine, Limits), String> {
     let hello: Hello = serde_json::from_slice(hello).map_err(|error| error.to_string())?;
     // The parent has looked at the library already; only its path matters here.
-    let located =
-        Located { path: hello.library, origin: Origin::Variable, sha256: [0; 32], foreign: true, version: None };
+    let located = Located {
+        path: hello.library,
+        origin: Origin::Variable,
+        sha256: [0; 32],
+        foreign: true,
+        version: None,
+    };
     let engine = Engine::start(&located).map_err(|error| error.to_string())?;
     Ok((engine, hello.limits))
 }
@@ -275,13 +314,21 @@ fn load(
 
 fn split_load(request: &[u8]) -> Option<(LoadHead, &[u8])> {
     let (length, rest) = request.split_first_chunk::<8>()?;
-    let (head, bytes) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let (head, bytes) =
+        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     Some((serde_json::from_slice(head).ok()?, bytes))
 }
 
 /// A row that wants more memory than the worker may have ends the worker: that is a crash, as it is for a server.
-fn run(session: &mut Session, rowwise: bool, request: &[u8], guard: &mut Guard, reply: &mut Vec<u8>) -> u8 {
-    let outcome = wire::floats(request).and_then(|rows| session.outcome(&rows, rowwise, &mut || guard.arm()).ok());
+fn run(
+    session: &mut Session,
+    rowwise: bool,
+    request: &[u8],
+    guard: &mut Guard,
+    reply: &mut Vec<u8>,
+) -> u8 {
+    let outcome = wire::floats(request)
+        .and_then(|rows| session.outcome(&rows, rowwise, &mut || guard.arm()).ok());
     match outcome.and_then(|outcome| wire::put_outcome(&outcome, reply)) {
         Some(kind) => kind,
         None => std::process::abort(),
