@@ -100,7 +100,7 @@ fn watch(calls: Arc<AtomicU64>, limits: Limits) {
             loop {
                 let _ = tick.recv_timeout(Duration::from_secs(1));
                 let now = calls.load(Ordering::Relaxed);
-                let mut progress = now != seen || now % 2 == 0;
+                let mut progress = now != seen || now.is_multiple_of(2);
                 seen = now;
                 #[cfg(unix)]
                 {

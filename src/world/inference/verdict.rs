@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::limits::Limits;
+use super::outcome::{BlockOutcome, LoadOutcome};
 use super::provision::{hex, replace};
 use super::session::Signature;
 
@@ -145,6 +146,42 @@ impl Verdicts {
                 &folder.join(question.file_name()),
                 verdict.word().as_bytes(),
             );
+        }
+    }
+}
+
+impl From<Verdict> for LoadOutcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::NoReturn => Self::NoReturn,
+            Verdict::Crashed => Self::Crashed,
+        }
+    }
+}
+
+impl From<Verdict> for BlockOutcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::NoReturn => Self::NoReturn,
+            Verdict::Crashed => Self::Crashed,
+        }
+    }
+}
+
+impl Verdict {
+    pub(crate) fn of_load(load: &LoadOutcome) -> Option<Self> {
+        match load {
+            LoadOutcome::NoReturn => Some(Self::NoReturn),
+            LoadOutcome::Crashed => Some(Self::Crashed),
+            LoadOutcome::Loaded | LoadOutcome::Refused(_) => None,
+        }
+    }
+
+    pub(crate) fn of_block(outcome: &BlockOutcome) -> Option<Self> {
+        match outcome {
+            BlockOutcome::NoReturn => Some(Self::NoReturn),
+            BlockOutcome::Crashed => Some(Self::Crashed),
+            BlockOutcome::Scores(_) | BlockOutcome::Rows(_) => None,
         }
     }
 }

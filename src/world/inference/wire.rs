@@ -3,7 +3,9 @@
 //! The worker may be damaged by what it runs, so whatever it says is checked for form and length before it is believed.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
+use super::limits::Limits;
 use super::outcome::{BlockOutcome, RowOutcome};
 use super::session::{BLOCK, Signature};
 
@@ -21,6 +23,13 @@ pub(crate) mod kind {
     pub(crate) const REFUSED: u8 = 19;
     pub(crate) const SCORES: u8 = 20;
     pub(crate) const ROWS: u8 = 21;
+}
+
+/// What a worker is told first.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) library: PathBuf,
+    pub(crate) limits: Limits,
 }
 
 /// What a worker is told to load.
