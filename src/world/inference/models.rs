@@ -110,6 +110,7 @@ impl Inference {
     }
 
     /// Loads a model, or tells what the load did when it was opened before. `digest` is the digest of `bytes`.
+    /// A model that is open keeps the standing it was opened with.
     ///
     /// # Errors
     /// [`RuntimeError::Worker`] if unvetted bytes have no worker to load in. What the bytes do is the outcome.
