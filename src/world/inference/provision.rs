@@ -93,14 +93,24 @@ pub fn cache_folder() -> Option<PathBuf> {
     if let Some(named) = set("ROLLCAGE_CACHE") {
         return std::path::absolute(named).ok();
     }
-    if let Some(xdg) = set("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+    if let Some(xdg) = set("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+    {
         return Some(xdg.join("rollcage"));
     }
     if cfg!(windows) {
         return set("LOCALAPPDATA").map(|data| PathBuf::from(data).join("rollcage"));
     }
     let home = std::env::home_dir().filter(|home| home.is_absolute())?;
-    Some(home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }).join("rollcage"))
+    Some(
+        home.join(if cfg!(target_os = "macos") {
+            "Library/Caches"
+        } else {
+            ".cache"
+        })
+        .join("rollcage"),
+    )
 }
 
 /// Finds the library in the places of this process, fetching it once if need be.
@@ -144,7 +154,11 @@ pub fn find(places: &Places) -> Result<Option<Located>, RuntimeError> {
 
 /// Where in the cache the pinned library lies.
 pub(crate) fn library_path(cache: &Path, pin: &Pin) -> PathBuf {
-    cache.join("onnxruntime").join(VERSION).join(pin.platform).join(pin.file_name())
+    cache
+        .join("onnxruntime")
+        .join(VERSION)
+        .join(pin.platform)
+        .join(pin.file_name())
 }
 
 /// The pinned library in the cache, if it is there and is the pinned one. Its hash is computed once and stamped.
@@ -179,7 +193,12 @@ fn stamp_path(path: &Path) -> PathBuf {
 fn stamp_of(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok()?;
     let changed = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(format!("{} {}.{:09}\n", meta.len(), changed.as_secs(), changed.subsec_nanos()))
+    Some(format!(
+        "{} {}.{:09}\n",
+        meta.len(),
+        changed.as_secs(),
+        changed.subsec_nanos()
+    ))
 }
 
 /// Writes a small file whole: readers see the old content or the new.
@@ -191,27 +210,51 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn beside(folder: &Path) -> Option<PathBuf> {
-    let plain = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+pub(crate) fn beside(folder: &Path) -> Option<PathBuf> {
+    let plain = format!(
+        "{}onnxruntime{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    );
     let pinned = pins::here().map(|pin| pin.file_name().to_owned());
-    pinned.into_iter().chain([plain]).map(|name| folder.join(name)).find(|path| path.is_file())
+    pinned
+        .into_iter()
+        .chain([plain])
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 /// A library that somebody named on purpose: any build will do, but it is told apart.
-fn named(path: &Path, origin: Origin) -> Result<Located, RuntimeError> {
-    let io = |source| RuntimeError::Io { what: "read", path: path.to_path_buf(), source };
+pub(crate) fn named(path: &Path, origin: Origin) -> Result<Located, RuntimeError> {
+    let io = |source| RuntimeError::Io {
+        what: "read",
+        path: path.to_path_buf(),
+        source,
+    };
     let path = fs::canonicalize(path).map_err(io)?;
     let (sha256, hex) = hash_file(&path).map_err(io)?;
     let foreign = pins::here().is_none_or(|pin| pin.library_sha256 != hex);
-    let version = if foreign { version_in(&path) } else { Some(VERSION.to_owned()) };
-    Ok(Located { path, origin, sha256, foreign, version })
+    let version = if foreign {
+        version_in(&path)
+    } else {
+        Some(VERSION.to_owned())
+    };
+    Ok(Located {
+        path,
+        origin,
+        sha256,
+        foreign,
+        version,
+    })
 }
 
 /// The version in a name like `libonnxruntime.so.1.26.0` or `libonnxruntime.1.26.0.dylib`.
 fn version_in(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
-    let numbers: Vec<&str> =
-        name.split('.').filter(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())).collect();
+    let numbers: Vec<&str> = name
+        .split('.')
+        .filter(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        .collect();
     (numbers.len() == 3).then(|| numbers.join("."))
 }
 
@@ -237,82 +280,8 @@ fn unhex(hex: &str) -> Option<[u8; 32]> {
     Some(out)
 }
 
-/// One place that `survey` looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// Which place.
-    pub origin: Origin,
-    /// The path that was looked at, where there is one. For [`Origin::Fetched`]: the Python that would fetch.
-    pub path: Option<PathBuf>,
-    /// What is there.
-    pub finding: Finding,
-}
-
-/// What a place holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// The variable is not set, or the folder is not known.
-    Unset,
-    /// Nothing is there.
-    Absent,
-    /// A usable library.
-    Usable(Located),
-    /// Something is there that cannot be used; why, one line.
-    Unusable(String),
-    /// Fetching could be tried.
-    Possible,
-}
-
-/// Looks at every place of this process, in order, without fetching: for `rollcage doctor`.
-#[must_use]
-pub fn survey() -> Vec<Candidate> {
-    survey_in(&Places::of_process())
-}
-
-/// As [`survey`], for given places.
-#[must_use]
-pub fn survey_in(places: &Places) -> Vec<Candidate> {
-    let usable = |found: Result<Located, RuntimeError>| match found {
-        Ok(located) => Finding::Usable(located),
-        Err(error) => Finding::Unusable(error.to_string()),
-    };
-    let variable = match &places.variable {
-        None => Finding::Unset,
-        Some(path) if !path.is_file() => Finding::Unusable("not a file".to_owned()),
-        Some(path) => usable(named(path, Origin::Variable)),
-    };
-    let beside_path = places.beside.as_deref().and_then(beside);
-    let beside = match &beside_path {
-        None if places.beside.is_none() => Finding::Unset,
-        None => Finding::Absent,
-        Some(path) => usable(named(path, Origin::BesideExecutable)),
-    };
-    let pin = pins::here();
-    let cache_path = places.cache.as_deref().zip(pin).map(|(cache, pin)| library_path(cache, &pin));
-    let cache = match (&cache_path, pin) {
-        (Some(path), Some(_)) if !path.is_file() => Finding::Absent,
-        (Some(path), Some(pin)) => match cached(path, &pin, Origin::Cache) {
-            Some(located) => Finding::Usable(located),
-            None => Finding::Unusable("not the pinned library; it would be fetched anew".to_owned()),
-        },
-        _ => Finding::Unset,
-    };
-    let python = fetch::pythons(places).into_iter().next();
-    let fetched = match (pin, &python, &places.cache) {
-        (None, _, _) => Finding::Unusable(NO_WHEEL.to_owned()),
-        (_, None, _) => Finding::Unusable(NO_PYTHON.to_owned()),
-        (_, _, None) => Finding::Unusable(NO_CACHE.to_owned()),
-        _ => Finding::Possible,
-    };
-    vec![
-        Candidate { origin: Origin::Variable, path: places.variable.clone(), finding: variable },
-        Candidate { origin: Origin::BesideExecutable, path: beside_path.or(places.beside.clone()), finding: beside },
-        Candidate { origin: Origin::Cache, path: cache_path.or(places.cache.clone()), finding: cache },
-        Candidate { origin: Origin::Fetched, path: python, finding: fetched },
-    ]
-}
-
-pub(crate) const NO_WHEEL: &str = "there is no wheel of this version for this platform (musl and macOS on x86-64 have none)";
+pub(crate) const NO_WHEEL: &str =
+    "there is no wheel of this version for this platform (musl and macOS on x86-64 have none)";
 pub(crate) const NO_PYTHON: &str = "neither `python3` nor `python` is on PATH";
 pub(crate) const NO_CACHE: &str = "no cache folder is known; set ROLLCAGE_CACHE";
 

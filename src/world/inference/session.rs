@@ -1,123 +1,58 @@
-//! Owns the one ONNX Runtime of the process and the sessions made with it: which options hold, and what a run gives.
+//! Owns a loaded model: that it has the declared input and output, and what a run of it gives.
 
-use std::path::PathBuf;
-use std::sync::Mutex;
-
-use ort::environment::Environment;
-use ort::logging::LogLevel;
-use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use super::error::{LoadError, RunError, RuntimeError, one_line};
+use super::error::{LoadError, RunError, one_line};
 use super::outcome::{BlockOutcome, RowOutcome};
-use super::provision::Located;
 pub use crate::artifact::Signature;
 
 /// Rows in a block. Fixed, because a row's last bit can depend on how many rows run with it.
 pub const BLOCK: usize = 2048;
 
-/// The runtime of this process. There is one; starting it again gives the same one.
-#[derive(Debug)]
-pub struct Engine {
-    environment: Environment,
-    located: Located,
-}
-
-/// The runtime keeps process-wide state that can be made once and not anew, so it is held for the life of the process.
-static STARTED: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
-
-impl Engine {
-    /// Loads the library and starts the runtime, telemetry off.
-    ///
-    /// # Errors
-    /// [`RuntimeError::Unloadable`] if the file is no usable ONNX Runtime; [`RuntimeError::AlreadyStarted`] if this
-    /// process already runs another one.
-    pub fn start(located: &Located) -> Result<Self, RuntimeError> {
-        let mut started = STARTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let environment = match &*started {
-            Some((environment, path)) if *path == located.path => environment.clone(),
-            Some((_, path)) => return Err(RuntimeError::AlreadyStarted { loaded: path.clone() }),
-            None => {
-                let environment = start(located)?;
-                *started = Some((environment.clone(), located.path.clone()));
-                environment
-            }
-        };
-        Ok(Self { environment, located: located.clone() })
-    }
-
-    /// The library this runtime was loaded from.
-    #[must_use]
-    pub fn located(&self) -> &Located {
-        &self.located
-    }
-
-    /// What the library says of its own build: version, commit, flags.
-    #[must_use]
-    pub fn build_info(&self) -> &'static str {
-        ort::info()
-    }
-
-    /// Makes a session of a model's bytes. Whoever calls this for bytes that were not vetted may never get an answer.
-    ///
-    /// # Errors
-    /// [`LoadError::Refused`] from the runtime; [`LoadError::Signature`] if the model lacks the declared input or output.
-    pub fn load(&self, bytes: &[u8], signature: &Signature) -> Result<Session, LoadError> {
-        let mut builder = options(&self.environment).map_err(|error| LoadError::Refused(one_line(error.message())))?;
-        let inner = builder.commit_from_memory(bytes).map_err(|error| LoadError::Refused(one_line(error.message())))?;
-        check_signature(inner.inputs(), inner.outputs(), signature).map_err(LoadError::Signature)?;
-        let selector = OutputSelector::no_default().with(signature.output.as_str());
-        let run_options = RunOptions::new()
-            .map_err(|error| LoadError::Refused(one_line(error.message())))?
-            .with_outputs(selector);
-        Ok(Session { inner, run_options, features: signature.features, column: signature.column })
-    }
-}
-
-fn start(located: &Located) -> Result<Environment, RuntimeError> {
-    let unloadable = |why: String| RuntimeError::Unloadable { path: located.path.clone(), why: one_line(&why) };
-    ort::init_from(&located.path)
-        .map_err(|error| unloadable(error.to_string()))?
-        .with_telemetry(false)
-        .build()
-        .map_err(|error| unloadable(error.message().to_owned()))
-}
-
-/// One thread, one order, one optimisation level, the CPU and nothing else: the same bits on one machine, always.
-/// Level 2 is the last level that does not choose a memory layout by the CPU at hand. Denormals are kept (the default).
-fn options(environment: &Environment) -> ort::Result<SessionBuilder> {
-    Ok(SessionBuilder::new(environment)?
-        .with_intra_threads(1)?
-        .with_inter_threads(1)?
-        .with_parallel_execution(false)?
-        .with_deterministic_compute(true)?
-        .with_optimization_level(GraphOptimizationLevel::Level2)?
-        .with_auto_device(AutoDevicePolicy::PreferCPU)?
-        .with_log_level(LogLevel::Fatal)?)
-}
-
-fn check_signature(inputs: &[Outlet], outputs: &[Outlet], signature: &Signature) -> Result<(), String> {
+fn check_signature(
+    inputs: &[Outlet],
+    outputs: &[Outlet],
+    signature: &Signature,
+) -> Result<(), String> {
     let [input] = inputs else {
         return Err(format!("the model has {} inputs, expected 1", inputs.len()));
     };
     if input.name() != signature.input {
-        return Err(format!("the model's input is `{}`, expected `{}`", input.name(), signature.input));
+        return Err(format!(
+            "the model's input is `{}`, expected `{}`",
+            input.name(),
+            signature.input
+        ));
     }
     match dimensions(input.dtype()) {
         Some([_, features]) if free_or(*features, signature.features) => {}
-        _ => return Err(format!("input `{}` is not float [rows, {}]", signature.input, signature.features)),
+        _ => {
+            return Err(format!(
+                "input `{}` is not float [rows, {}]",
+                signature.input, signature.features
+            ));
+        }
     }
-    let Some(output) = outputs.iter().find(|output| output.name() == signature.output) else {
+    let Some(output) = outputs
+        .iter()
+        .find(|output| output.name() == signature.output)
+    else {
         return Err(format!("the model has no output `{}`", signature.output));
     };
     let fits = match dimensions(output.dtype()) {
         Some([] | [_]) => signature.column == 0,
-        Some([_, columns]) => *columns < 0 || usize::try_from(*columns).is_ok_and(|columns| signature.column < columns),
+        Some([_, columns]) => {
+            *columns < 0
+                || usize::try_from(*columns).is_ok_and(|columns| signature.column < columns)
+        }
         _ => false,
     };
     if !fits {
-        return Err(format!("output `{}` is not float [rows, more than {}]", signature.output, signature.column));
+        return Err(format!(
+            "output `{}` is not float [rows, more than {}]",
+            signature.output, signature.column
+        ));
     }
     Ok(())
 }
@@ -125,7 +60,11 @@ fn check_signature(inputs: &[Outlet], outputs: &[Outlet], signature: &Signature)
 /// A float tensor's dimensions, -1 where they are free.
 fn dimensions(of: &ValueType) -> Option<&[i64]> {
     match of {
-        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => Some(shape),
+        ValueType::Tensor {
+            ty: TensorElementType::Float32,
+            shape,
+            ..
+        } => Some(shape),
         _ => None,
     }
 }
@@ -144,11 +83,31 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("features", &self.features).field("column", &self.column).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("features", &self.features)
+            .field("column", &self.column)
+            .finish_non_exhaustive()
     }
 }
 
 impl Session {
+    pub(crate) fn new(
+        inner: ort::session::Session,
+        signature: &Signature,
+    ) -> Result<Self, LoadError> {
+        check_signature(inner.inputs(), inner.outputs(), signature)
+            .map_err(LoadError::Signature)?;
+        let run_options = RunOptions::new()
+            .map_err(|error| LoadError::Refused(one_line(error.message())))?
+            .with_outputs(OutputSelector::no_default().with(signature.output.as_str()));
+        Ok(Self {
+            inner,
+            run_options,
+            features: signature.features,
+            column: signature.column,
+        })
+    }
+
     /// Features in a row.
     #[must_use]
     pub fn features(&self) -> usize {
@@ -172,7 +131,9 @@ impl Session {
     pub fn run_rows(&mut self, rows: &[f32], scores: &mut [f32]) -> Result<(), (usize, RunError)> {
         length(scores.len() * self.features, rows.len()).map_err(|error| (0, error))?;
         for (at, score) in scores.iter_mut().enumerate() {
-            *score = self.run_row(&rows[at * self.features..(at + 1) * self.features]).map_err(|error| (at, error))?;
+            *score = self
+                .run_row(&rows[at * self.features..(at + 1) * self.features])
+                .map_err(|error| (at, error))?;
         }
         Ok(())
     }
@@ -231,7 +192,10 @@ impl Session {
         length(count * self.features, rows.len())?;
         let failed = |error: ort::Error| RunError::Failed(one_line(error.message()));
         let input = TensorRef::from_array_view(([count, self.features], rows)).map_err(failed)?;
-        let outputs = self.inner.run_with_options(ort::inputs![input], &self.run_options).map_err(failed)?;
+        let outputs = self
+            .inner
+            .run_with_options(ort::inputs![input], &self.run_options)
+            .map_err(failed)?;
         let output = outputs.values().next();
         let (shape, values) = output
             .as_ref()
@@ -241,10 +205,17 @@ impl Session {
         let columns = match **shape {
             [rows] if rows_are(rows) => 1,
             [rows, columns] if rows_are(rows) => usize::try_from(columns).unwrap_or(0),
-            _ => return Err(RunError::Output(format!("the output is {shape}, expected [{count}, columns]"))),
+            _ => {
+                return Err(RunError::Output(format!(
+                    "the output is {shape}, expected [{count}, columns]"
+                )));
+            }
         };
         if self.column >= columns || values.len() != count * columns {
-            return Err(RunError::Output(format!("the output is {shape}, expected more than {} columns", self.column)));
+            return Err(RunError::Output(format!(
+                "the output is {shape}, expected more than {} columns",
+                self.column
+            )));
         }
         if columns == 1 {
             scores.copy_from_slice(values);
@@ -258,7 +229,11 @@ impl Session {
 }
 
 fn length(expected: usize, got: usize) -> Result<(), RunError> {
-    if expected == got { Ok(()) } else { Err(RunError::Length { expected, got }) }
+    if expected == got {
+        Ok(())
+    } else {
+        Err(RunError::Length { expected, got })
+    }
 }
 
 /// Whether the runtime turned "no more memory" into an error. In a worker that means the memory limit.
@@ -268,7 +243,12 @@ pub(crate) fn exhausts_memory(error: &RunError) -> bool {
 
 /// As [`exhausts_memory`], of a message.
 pub(crate) fn message_of_exhaustion(message: &str) -> bool {
-    ["bad_alloc", "bad allocation", "Failed to allocate memory", "failed to allocate memory"]
-        .iter()
-        .any(|sign| message.contains(sign))
+    [
+        "bad_alloc",
+        "bad allocation",
+        "Failed to allocate memory",
+        "failed to allocate memory",
+    ]
+    .iter()
+    .any(|sign| message.contains(sign))
 }

@@ -3,7 +3,9 @@
 //! The worker may be damaged by what it runs, so whatever it says is checked for form and length before it is believed.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
+use super::limits::Limits;
 use super::outcome::{BlockOutcome, RowOutcome};
 use super::session::{BLOCK, Signature};
 
@@ -21,6 +23,13 @@ pub(crate) mod kind {
     pub(crate) const REFUSED: u8 = 19;
     pub(crate) const SCORES: u8 = 20;
     pub(crate) const ROWS: u8 = 21;
+}
+
+/// What a worker is told first.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) library: PathBuf,
+    pub(crate) limits: Limits,
 }
 
 /// What a worker is told to load.
@@ -60,13 +69,21 @@ pub(crate) fn read_frame(from: &mut impl Read, payload: &mut Vec<u8>) -> io::Res
 }
 
 pub(crate) fn put_floats(values: &[f32], to: &mut Vec<u8>) {
-    to.clear();
-    to.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    to.resize(4 * values.len(), 0);
+    let (chunks, _) = to.as_chunks_mut::<4>();
+    for (bytes, value) in chunks.iter_mut().zip(values) {
+        *bytes = value.to_le_bytes();
+    }
 }
 
 pub(crate) fn floats(bytes: &[u8]) -> Option<Vec<f32>> {
     let (chunks, rest) = bytes.as_chunks::<4>();
-    rest.is_empty().then(|| chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    rest.is_empty().then(|| {
+        chunks
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()
+    })
 }
 
 /// A block's outcome as a frame. What never answers has no frame.
@@ -95,7 +112,9 @@ pub(crate) fn put_outcome(outcome: &BlockOutcome, to: &mut Vec<u8>) -> Option<u8
 /// The outcome a frame tells, if it tells one of exactly [`BLOCK`] rows.
 pub(crate) fn outcome(kind: u8, payload: &[u8]) -> Option<BlockOutcome> {
     match kind {
-        kind::SCORES => floats(payload).filter(|scores| scores.len() == BLOCK).map(BlockOutcome::Scores),
+        kind::SCORES => floats(payload)
+            .filter(|scores| scores.len() == BLOCK)
+            .map(BlockOutcome::Scores),
         kind::ROWS => {
             let (chunks, rest) = payload.as_chunks::<5>();
             if !rest.is_empty() || chunks.len() != BLOCK {
@@ -106,7 +125,11 @@ pub(crate) fn outcome(kind: u8, payload: &[u8]) -> Option<BlockOutcome> {
                 1 => Some(RowOutcome::Score(f32::from_le_bytes(*score))),
                 _ => None,
             };
-            chunks.iter().map(row).collect::<Option<Vec<_>>>().map(BlockOutcome::Rows)
+            chunks
+                .iter()
+                .map(row)
+                .collect::<Option<Vec<_>>>()
+                .map(BlockOutcome::Rows)
         }
         _ => None,
     }
@@ -118,9 +141,17 @@ mod tests {
 
     #[test]
     fn outcomes_survive_the_wire_to_the_bit() {
-        let scores = (0..BLOCK).map(|at| f32::from_bits(at as u32 * 0x0010_0ffb)).collect();
+        let scores = (0..BLOCK)
+            .map(|at| f32::from_bits(at as u32 * 0x0010_0ffb))
+            .collect();
         let rows = (0..BLOCK)
-            .map(|at| if at % 3 == 0 { RowOutcome::Failed } else { RowOutcome::Score(f32::from_bits(at as u32 * 0x0010_0ffb)) })
+            .map(|at| {
+                if at % 3 == 0 {
+                    RowOutcome::Failed
+                } else {
+                    RowOutcome::Score(f32::from_bits(at as u32 * 0x0010_0ffb))
+                }
+            })
             .collect();
         for sent in [BlockOutcome::Scores(scores), BlockOutcome::Rows(rows)] {
             let (mut pipe, mut payload) = (Vec::new(), Vec::new());

@@ -1,19 +1,19 @@
-//! Owns the worker process, both ends: bytes that nobody vetted load and run there, under limits, and may kill it.
+//! Owns the parent's end of a worker process: bytes that nobody vetted load and run there, under limits, and may kill it.
 //!
 //! The worker is this same executable, started with the hidden argument `worker`. It holds one model at a time, speaks
-//! over its standard streams (`wire`), limits itself (`limits`), and ends when its input ends, so it never outlives
+//! over its standard streams (`wire`, `serve`), limits itself (`limits`), and ends when its input ends, so it never outlives
 //! its parent by more than one call's budget.
 
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use super::error::{RuntimeError, one_line};
-use super::limits::{EXIT_NO_RETURN, Guard, Limits};
+use super::limits::{EXIT_NO_RETURN, Limits};
 use super::outcome::{BlockOutcome, LoadOutcome};
-use super::provision::{Located, Origin};
-use super::session::{Engine, Session, Signature, message_of_exhaustion};
-use super::wire::{self, LoadHead, kind};
+use super::provision::Located;
+use super::session::Signature;
+use super::wire::{self, Hello, LoadHead, kind};
 
 /// The argument that makes the executable a worker.
 pub const WORKER_ARGUMENT: &str = "worker";
@@ -40,21 +40,21 @@ pub struct Worker {
     end: Option<End>,
 }
 
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Hello {
-    library: PathBuf,
-    limits: Limits,
-}
-
 impl Worker {
     /// Starts `exe` as a worker and waits until it has loaded the runtime and set its limits.
     ///
     /// # Errors
     /// [`RuntimeError::Worker`] if it does not start, or is not a worker.
     pub fn spawn(exe: &Path, located: &Located, limits: Limits) -> Result<Self, RuntimeError> {
-        let failed = |why: String| RuntimeError::Worker { why: one_line(&why) };
+        let failed = |why: String| RuntimeError::Worker {
+            why: one_line(&why),
+        };
         let mut command = Command::new(exe);
-        command.arg(WORKER_ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .arg(WORKER_ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         // Apart from the terminal's group: Ctrl-C is for the parent, which may finish what it is at.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -62,8 +62,18 @@ impl Worker {
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed("its streams are missing".to_owned()));
         };
-        let mut worker = Self { child, to, from: BufReader::new(from), buffer: Vec::new(), holds: false, end: None };
-        let hello = Hello { library: located.path.clone(), limits };
+        let mut worker = Self {
+            child,
+            to,
+            from: BufReader::new(from),
+            buffer: Vec::new(),
+            holds: false,
+            end: None,
+        };
+        let hello = Hello {
+            library: located.path.clone(),
+            limits,
+        };
         let hello = serde_json::to_vec(&hello).map_err(|error| failed(error.to_string()))?;
         match worker.ask(kind::HELLO, &[&hello]) {
             Ok(kind::READY) => Ok(worker),
@@ -92,7 +102,10 @@ impl Worker {
 
     /// Has the worker load a model in place of the one it holds. `rowwise` as in [`Standing`](super::Standing).
     pub fn load(&mut self, bytes: &[u8], signature: &Signature, rowwise: bool) -> LoadOutcome {
-        let head = LoadHead { signature: signature.clone(), rowwise };
+        let head = LoadHead {
+            signature: signature.clone(),
+            rowwise,
+        };
         let Ok(head) = serde_json::to_vec(&head) else {
             return LoadOutcome::Refused("the signature cannot be written down".to_owned());
         };
@@ -103,7 +116,9 @@ impl Worker {
                 self.holds = true;
                 LoadOutcome::Loaded
             }
-            Ok(kind::REFUSED) => LoadOutcome::Refused(one_line(&String::from_utf8_lossy(&self.buffer))),
+            Ok(kind::REFUSED) => {
+                LoadOutcome::Refused(one_line(&String::from_utf8_lossy(&self.buffer)))
+            }
             Ok(_) => self.babbled().into(),
             Err(end) => end.into(),
         }
@@ -183,7 +198,14 @@ impl From<End> for BlockOutcome {
 fn end_of(status: ExitStatus) -> End {
     use rustix::process::Signal;
     use std::os::unix::process::ExitStatusExt;
-    let outside = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].map(Signal::as_raw);
+    let outside = [
+        Signal::KILL,
+        Signal::TERM,
+        Signal::INT,
+        Signal::HUP,
+        Signal::QUIT,
+    ]
+    .map(Signal::as_raw);
     match status.signal() {
         Some(signal) if signal == Signal::XCPU.as_raw() => End::NoReturn,
         Some(signal) if outside.contains(&signal) => End::Killed,
@@ -194,96 +216,9 @@ fn end_of(status: ExitStatus) -> End {
 
 #[cfg(not(unix))]
 fn end_of(status: ExitStatus) -> End {
-    if status.code() == Some(EXIT_NO_RETURN) { End::NoReturn } else { End::Crashed }
-}
-
-/// The worker's whole life: answers requests from standard input until it ends. Returns the exit code.
-pub fn worker_main() -> i32 {
-    let (mut from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
-    let mut request = Vec::new();
-    if !matches!(wire::read_frame(&mut from, &mut request), Ok(kind::HELLO)) {
-        return 2;
-    }
-    let (engine, limits) = match prepare(&request) {
-        Ok(prepared) => prepared,
-        Err(why) => {
-            let _ = wire::write_frame(&mut to, kind::FATAL, &[why.as_bytes()]);
-            return 2;
-        }
-    };
-    let mut guard = Guard::set(limits);
-    if wire::write_frame(&mut to, kind::READY, &[]).is_err() {
-        return 0;
-    }
-    let mut held: Option<(Session, bool)> = None;
-    let mut reply = Vec::new();
-    while let Ok(asked) = wire::read_frame(&mut from, &mut request) {
-        guard.mark(true);
-        let kind = match (asked, &mut held) {
-            (kind::LOAD, held) => {
-                *held = None;
-                load(&engine, &request, held, &mut guard, &mut reply)
-            }
-            (kind::RUN, Some((session, rowwise))) => run(session, *rowwise, &request, &mut guard, &mut reply),
-            _ => return 2,
-        };
-        guard.mark(false);
-        if wire::write_frame(&mut to, kind, &[&reply]).is_err() {
-            break;
-        }
-    }
-    0
-}
-
-fn prepare(hello: &[u8]) -> Result<(Engine, Limits), String> {
-    let hello: Hello = serde_json::from_slice(hello).map_err(|error| error.to_string())?;
-    // The parent has looked at the library already; only its path matters here.
-    let located =
-        Located { path: hello.library, origin: Origin::Variable, sha256: [0; 32], foreign: true, version: None };
-    let engine = Engine::start(&located).map_err(|error| error.to_string())?;
-    Ok((engine, hello.limits))
-}
-
-fn load(
-    engine: &Engine,
-    request: &[u8],
-    held: &mut Option<(Session, bool)>,
-    guard: &mut Guard,
-    reply: &mut Vec<u8>,
-) -> u8 {
-    reply.clear();
-    let Some((head, bytes)) = split_load(request) else {
-        reply.extend(b"malformed request");
-        return kind::REFUSED;
-    };
-    guard.arm();
-    match engine.load(bytes, &head.signature) {
-        Ok(session) => {
-            *held = Some((session, head.rowwise));
-            kind::LOADED
-        }
-        Err(error) => {
-            let message = error.to_string();
-            if message_of_exhaustion(&message) {
-                std::process::abort();
-            }
-            reply.extend(message.as_bytes());
-            kind::REFUSED
-        }
-    }
-}
-
-fn split_load(request: &[u8]) -> Option<(LoadHead, &[u8])> {
-    let (length, rest) = request.split_first_chunk::<8>()?;
-    let (head, bytes) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    Some((serde_json::from_slice(head).ok()?, bytes))
-}
-
-/// A row that wants more memory than the worker may have ends the worker: that is a crash, as it is for a server.
-fn run(session: &mut Session, rowwise: bool, request: &[u8], guard: &mut Guard, reply: &mut Vec<u8>) -> u8 {
-    let outcome = wire::floats(request).and_then(|rows| session.outcome(&rows, rowwise, &mut || guard.arm()).ok());
-    match outcome.and_then(|outcome| wire::put_outcome(&outcome, reply)) {
-        Some(kind) => kind,
-        None => std::process::abort(),
+    if status.code() == Some(EXIT_NO_RETURN) {
+        End::NoReturn
+    } else {
+        End::Crashed
     }
 }
