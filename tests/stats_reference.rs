@@ -212,7 +212,8 @@ fn check_two_sample(document: &Value, tally: &mut Tally) {
 fn chunked(a: &[f64], b: &[f64]) -> Option<ks::KsTest> {
     let cut = |values: &[f64], size| values.chunks(size).map(sorted).collect::<Vec<_>>();
     let (a, b) = (cut(a, 7), cut(b, 11));
-    let (a, b): (Vec<&[f64]>, Vec<&[f64]>) = (a.iter().map(Vec::as_slice).collect(), b.iter().map(Vec::as_slice).collect());
+    let (a, b): (Vec<&[f64]>, Vec<&[f64]>) =
+        (a.iter().map(Vec::as_slice).collect(), b.iter().map(Vec::as_slice).collect());
     statistic_chunks(&a, &b, &mut KsScratch::default())
 }
 
@@ -244,14 +245,23 @@ fn check_psi(what: &str, name: &str, want: &Value, reference: &[f64], window: &[
     let (in_reference, in_window) = (count(reference), count(window));
     tally.holds(&format!("{what}: reference counts"), in_reference == counts(&want["counts_ref"]));
     tally.holds(&format!("{what}: window counts"), in_window == counts(&want["counts_cur"]));
-    tally.near(&format!("{what}: psi"), psi(&in_reference, &in_window, number(&want["eps"])), number(&want["psi"]), 1e-12);
+    tally.near(
+        &format!("{what}: psi"),
+        psi(&in_reference, &in_window, number(&want["eps"])),
+        number(&want["psi"]),
+        1e-12,
+    );
 }
 
 #[test]
 fn two_sample_statistics_agree_with_scipy() {
     let mut tally = Tally::default();
     let document = json("two_sample.json");
-    assert_eq!(cases(&document).len(), fs::read_dir(folder().join("two_sample")).unwrap().count(), "a sample without a case");
+    assert_eq!(
+        cases(&document).len(),
+        fs::read_dir(folder().join("two_sample")).unwrap().count(),
+        "a sample without a case"
+    );
     check_two_sample(&document, &mut tally);
     tally.finish(500);
 }
@@ -263,11 +273,21 @@ fn check_proportions(document: &Value, tally: &mut Tally) {
     for case in document["proportion_ci95"].as_array().expect("proportions") {
         let (k, n) = (integer(&case["k"]), integer(&case["n"]));
         tally.interval(&format!("Wilson {k}/{n}"), proportion::wilson(k, n, 0.95), &case["wilson"], 1e-14);
-        tally.interval(&format!("Clopper-Pearson {k}/{n}"), proportion::clopper_pearson(k, n, 0.95), &case["beta"], 1e-14);
+        tally.interval(
+            &format!("Clopper-Pearson {k}/{n}"),
+            proportion::clopper_pearson(k, n, 0.95),
+            &case["beta"],
+            1e-14,
+        );
     }
     for case in document["two_proportion_difference_ci95_p1_minus_p2"].as_array().expect("differences") {
         let (one, two) = ((integer(&case["k1"]), integer(&case["n1"])), (integer(&case["k2"]), integer(&case["n2"])));
-        tally.interval(&format!("Newcombe {one:?} {two:?}"), proportion::newcombe(one, two, 0.95), &case["newcombe"], 1e-14);
+        tally.interval(
+            &format!("Newcombe {one:?} {two:?}"),
+            proportion::newcombe(one, two, 0.95),
+            &case["newcombe"],
+            1e-14,
+        );
     }
 }
 
@@ -313,7 +333,12 @@ fn check_means(document: &Value, tally: &mut Tally) {
         tally.interval(&format!("{id}: t"), summary.mean_interval(0.95), &case["t_ci95"], 1e-11);
 
         let drawn = BootstrapMeans::draw(&values, 100_000, indices(7)).expect("values");
-        tally.close(&format!("{id}: acceleration"), Some(drawn.acceleration()), number(&case["jackknife_acceleration"]), 1e-10);
+        tally.close(
+            &format!("{id}: acceleration"),
+            Some(drawn.acceleration()),
+            number(&case["jackknife_acceleration"]),
+            1e-10,
+        );
         for (name, got) in [("percentile", drawn.percentile(0.95)), ("bca", drawn.bca(0.95))] {
             let want = &case[format!("{name}_ci95_B100000")];
             // The reference is drawn as well: the fixture asks for 2 % of the width.
@@ -341,7 +366,11 @@ fn intervals_for_means_agree_with_scipy() {
 
 fn observations(case: &Value) -> Vec<Observation> {
     let events = numbers(&case["detected"]);
-    numbers(&case["time"]).into_iter().zip(events).map(|(time, event)| Observation { time, event: event == 1.0 }).collect()
+    numbers(&case["time"])
+        .into_iter()
+        .zip(events)
+        .map(|(time, event)| Observation { time, event: event == 1.0 })
+        .collect()
 }
 
 fn check_survival(document: &Value, tally: &mut Tally) {
@@ -362,7 +391,12 @@ fn check_survival(document: &Value, tally: &mut Tally) {
         }
         let mean = curve.restricted_mean(number(&case["tau"]));
         tally.close(&format!("{id}: rmst"), mean.map(|m| m.mean), number(&case["rmst"]), 1e-12);
-        tally.close(&format!("{id}: rmst se"), mean.map(|m| m.standard_error), number(&case["rmst_se_greenwood"]), 1e-12);
+        tally.close(
+            &format!("{id}: rmst se"),
+            mean.map(|m| m.standard_error),
+            number(&case["rmst_se_greenwood"]),
+            1e-12,
+        );
         check_median(id, &curve, number(&case["km_median"]), (&times, &survival), tally);
     }
     let test = &document["logrank"];
@@ -403,7 +437,12 @@ fn check_lifelines(document: &Value, tally: &mut Tally) {
             let got = curve.quantile(q).unwrap_or(f64::INFINITY);
             tally.near(&format!("{index}: quantile {q}"), Some(got), number(&want["time"]), 0.0);
             let limits = serde_json::json!([want["low"], want["high"]]);
-            tally.interval(&format!("{index}: interval of quantile {q}"), curve.quantile_interval(q, 0.95), &limits, 0.0);
+            tally.interval(
+                &format!("{index}: interval of quantile {q}"),
+                curve.quantile_interval(q, 0.95),
+                &limits,
+                0.0,
+            );
         }
         let competing: Vec<_> = rows
             .iter()
@@ -436,7 +475,11 @@ type Check = fn(&Value, &mut Tally);
 fn a_changed_expectation_is_noticed() {
     let kinds: [(&str, Check, &[&str]); 6] = [
         ("special_reference.json", check_special, &["/cases/0/value", "/cases/200/value"]),
-        ("special_reference.json", check_lifelines, &["/survival/0/quantiles/0/time", "/survival/1/incidence/0/steps/3/1"]),
+        (
+            "special_reference.json",
+            check_lifelines,
+            &["/survival/0/quantiles/0/time", "/survival/1/incidence/0/steps/3/1"],
+        ),
         (
             "two_sample.json",
             check_two_sample,
@@ -464,7 +507,12 @@ fn a_changed_expectation_is_noticed() {
         (
             "paired.json",
             check_means,
-            &["/cases/0/t_ci95/0", "/cases/1/bca_ci95_B100000/0", "/cases/4/exact_bootstrap/z0_midrank", "/cases/2/mean"],
+            &[
+                "/cases/0/t_ci95/0",
+                "/cases/1/bca_ci95_B100000/0",
+                "/cases/4/exact_bootstrap/z0_midrank",
+                "/cases/2/mean",
+            ],
         ),
         (
             "survival.json",
