@@ -46,7 +46,7 @@ fn check(name: &str, expected_s: f64, (mean, error): (f64, f64)) {
 #[test]
 fn one_exponential_server_waits_as_mm1() {
     let mean = Span::millis(10);
-    let expected = queueing::mm1_mean_wait(70.0, 100.0).expect("stable") + 0.010;
+    let expected = queueing::Mmc::new(70.0, 100.0, 1).expect("stable").mean_response();
     check("M/M/1", expected, mean_sojourn(station(70.0, 1, Distribution::Exponential { mean }, 1), 1));
 }
 
@@ -59,6 +59,6 @@ fn one_constant_server_waits_as_md1() {
 #[test]
 fn several_exponential_servers_wait_as_mmc() {
     let mean = Span::millis(10);
-    let expected = queueing::mmc_mean_wait(340.0, 100.0, 4).expect("stable") + 0.010;
+    let expected = queueing::Mmc::new(340.0, 100.0, 4).expect("stable").mean_response();
     check("M/M/4", expected, mean_sojourn(station(340.0, 4, Distribution::Exponential { mean }, 1), 3));
 }
