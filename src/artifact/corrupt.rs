@@ -173,5 +173,4 @@ fn differ(a: u32, b: u32) -> bool {
 }
 
 #[cfg(test)]
-#[path = "corrupt_tests.rs"]
 mod tests;

@@ -256,5 +256,4 @@ fn json_error(error: &serde_json::Error) -> ManifestError {
 }
 
 #[cfg(test)]
-#[path = "manifest_tests.rs"]
 mod tests;
