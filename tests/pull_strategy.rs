@@ -483,6 +483,8 @@ fn one_bad_metric_ends_the_run_and_its_siblings_in_flight() {
     let ended: Vec<(Phase, String)> = run.results().map(|(_, r)| (r.phase, r.message.clone())).collect();
     assert_eq!(ended[0], (Phase::Successful, "Metric Terminated".into()));
     assert_eq!((ended[1].0, ended[2].0), (Phase::Failed, Phase::Pending));
+    let slow_counters = run.results().next().unwrap().1.counters;
+    assert_eq!((slow_counters.successful, slow_counters.error), (1, 0), "ended by the run, not by a fault");
     let late = run.clone();
     run.handle_input(SimTime::ZERO + S(2), &Input::QueryResult(QueryResult { action: slow.id, answer: series(0.1) }));
     run.handle_timeout(SimTime::ZERO + S(700));
