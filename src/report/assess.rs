@@ -97,7 +97,7 @@ pub fn assess(
     let trial = runs.trial;
     let mut stories: Vec<Story> =
         facts.iter().enumerate().map(|(i, f)| tell(f, i, runs, objective, horizon, arrival)).collect();
-    let ordered: Vec<Ordered> = rollbacks(&trial.trace)
+    let ordered: Vec<Ordered> = rollbacks(&trial.trace.events)
         .map(|r| {
             let against = stories.iter().filter(|s| s.harmful_here() && s.is_active(r.at));
             let kind = rollback_kind(against.map(|s| s.incident.curable));
@@ -190,7 +190,7 @@ fn outcome(story: &Story, ordered: &[Ordered], clean: Option<&Trace>, window: Sp
     let by_chance = |o: &Ordered| {
         incident.coincident
             && clean.is_none_or(|clean| {
-                rollbacks(clean).any(|r| r.at >= o.at.minus(window) && r.at <= o.at + window)
+                rollbacks(&clean.events).any(|r| r.at >= o.at.minus(window) && r.at <= o.at + window)
             })
     };
     if during().all(by_chance) { Outcome::Missed } else { Outcome::Recovered }

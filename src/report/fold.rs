@@ -31,7 +31,7 @@ impl Grid {
     pub fn new(horizon: SimTime, recovery: &Recovery) -> Self {
         let least = horizon.0.div_ceil(BINS_TARGET).div_ceil(NS_PER_S).max(1);
         let window = recovery.window.0.div_ceil(NS_PER_S).max(1);
-        let fits = (least..=least.saturating_mul(2).min(window)).find(|bin| window % bin == 0);
+        let fits = (least..=least.saturating_mul(2).min(window)).find(|bin| window.is_multiple_of(*bin));
         let bin = fits.unwrap_or(least);
         let bins = usize::try_from(window.div_ceil(bin)).unwrap_or(BINS_MAX).min(BINS_MAX);
         Self { bin: Span::secs(bin), window: bins }

@@ -155,7 +155,7 @@ pub fn tell(
 ) -> Story {
     let trial = runs.trial;
     let without = runs.without(place, facts.kind);
-    let active = active(&trial.trace, facts.id);
+    let active = active(&trial.trace.events, facts.id);
     let injected = active.first().map(|s| s.from);
     let mut incident = Incident {
         fault: facts.id,
@@ -258,13 +258,13 @@ impl Cause<'_> {
 
 /// Whether a run orders a rollback within `around` of `at`.
 fn orders_near(trace: &Trace, at: SimTime, around: Span) -> bool {
-    rollbacks(trace).any(|r| r.at >= at.minus(around) && r.at <= at + around)
+    rollbacks(&trace.events).any(|r| r.at >= at.minus(around) && r.at <= at + around)
 }
 
 /// Fills in *detected* to *reverted*.
 fn response(incident: &mut Incident, cause: &Cause<'_>, kind: FaultKind, objective: &Objective) {
     let trace = &cause.trial.trace;
-    let decision = rollbacks(trace).find(|r| r.at >= cause.injected);
+    let decision = rollbacks(&trace.events).find(|r| r.at >= cause.injected);
     incident.decided = decision.map(|d| d.at);
     incident.coincident = decision.is_some_and(|d| cause.coincident(&d, objective.recovery.window));
     let last = decision.filter(|_| incident.coincident).map_or(SimTime::NEVER, |d| d.at);

@@ -4,7 +4,7 @@ use crate::event::{Event, RuleFired, Verdict};
 use crate::id::{FaultId, RuleId, VersionId};
 use crate::report::fold::RunRecord;
 use crate::time::{SimTime, Span};
-use crate::trace::Trace;
+use crate::trace::{Recorded, Trace};
 
 /// A stretch of time, its end included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +48,9 @@ pub struct Rollback<'a> {
 
 /// When a fault was active in a run, in order of time. A start while it is active is not a second one.
 #[must_use]
-pub fn active(trace: &Trace, fault: FaultId) -> Vec<Stretch> {
+pub fn active(events: &[Recorded], fault: FaultId) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
-    for recorded in &trace.events {
+    for recorded in events {
         let open = stretches.last_mut().filter(|s| s.to == SimTime::NEVER);
         match (&recorded.event, open) {
             (Event::FaultStarted { fault: f }, None) if *f == fault => {
@@ -80,7 +80,8 @@ pub fn fails_near(trace: &Trace, rule: RuleId, at: SimTime, around: Span) -> boo
         match &recorded.event {
             Event::RuleFired(fired) if fired.rule == rule => failing = failing.or(Some(recorded.at)),
             Event::RuleCleared { rule: r } if *r == rule => {
-                if failing.take().is_some_and(|from| near(from, recorded.at)) {
+                let failed_from = failing.take();
+                if failed_from.is_some_and(|from| near(from, recorded.at)) {
                     return true;
                 }
             }
@@ -97,8 +98,8 @@ pub fn fired_before(trace: &Trace, rule: RuleId, at: SimTime) -> bool {
 }
 
 /// The rollbacks ordered in a run, in order of time.
-pub fn rollbacks(trace: &Trace) -> impl Iterator<Item = Rollback<'_>> {
-    trace.events.iter().filter_map(|r| match &r.event {
+pub fn rollbacks(events: &[Recorded]) -> impl Iterator<Item = Rollback<'_>> {
+    events.iter().filter_map(|r| match &r.event {
         Event::Decided(d) if d.verdict == Verdict::Rollback && d.refused.is_none() => {
             Some(Rollback { at: r.at, rules: &d.rules })
         }
@@ -127,7 +128,7 @@ pub fn revert_done(trace: &Trace, from: SimTime) -> Option<SimTime> {
 /// rollback, or none was done by the end of the run.
 #[must_use]
 pub fn revert_failed(trace: &Trace, at: SimTime) -> bool {
-    let next = rollbacks(trace).find(|r| r.at > at).map_or(SimTime::NEVER, |r| r.at);
+    let next = rollbacks(&trace.events).find(|r| r.at > at).map_or(SimTime::NEVER, |r| r.at);
     let failed = first_at(trace, at, |e| matches!(e, Event::RevertFailed { .. }));
     failed.is_some_and(|t| t < next) || revert_done(trace, at).is_none()
 }
