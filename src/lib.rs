@@ -10,6 +10,7 @@ pub mod event;
 pub mod id;
 pub mod report;
 pub mod rng;
+pub mod sim;
 pub mod stats;
 pub mod time;
 pub mod trace;

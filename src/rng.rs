@@ -41,7 +41,7 @@ impl Stream {
 
     /// A uniform in the open interval (0, 1) with 32 random bits: the middle of one of 2³² equal cells.
     pub fn uniform32(&mut self) -> f64 {
-        (f64::from(self.word()) + 0.5) * (1.0 / 4_294_967_296.0)
+        unit(self.word())
     }
 
     /// A uniform in the open interval (0, 1) with 52 random bits; takes two words.
@@ -64,6 +64,12 @@ impl Stream {
         let bits = low | u64::from(self.word()) << 32;
         ((u128::from(bits) * n as u128) >> 64) as usize
     }
+}
+
+/// A word as a uniform in the open interval (0, 1): the middle of one of 2³² equal cells.
+#[must_use]
+pub fn unit(word: u32) -> f64 {
+    (f64::from(word) + 0.5) * (1.0 / 4_294_967_296.0)
 }
 
 #[cfg(test)]

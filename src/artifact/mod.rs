@@ -24,8 +24,8 @@ pub struct Artifact {
     pub rowwise: bool,
 }
 
-/// How a model is fed and what is read from it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Which input and output of a model are meant, and the column that is the score.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Signature {
     /// The input's name; its shape is f32[N, features].
     pub input: String,

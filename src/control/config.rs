@@ -1,6 +1,7 @@
 //! Owns the controller's typed configuration: policy and rollout, resolved.
 
 use crate::detect::config::SignalConfig;
+use crate::digest::Digest;
 use crate::event::{Verdict, Weight};
 use crate::id::{SignalId, VersionId};
 use crate::time::{SimTime, Span};
@@ -20,6 +21,29 @@ pub struct PolicyConfig {
     pub rights: Rights,
 }
 
+impl PolicyConfig {
+    /// The policy that only follows the rollout: no signals, no rules.
+    #[must_use]
+    pub fn hold() -> Self {
+        Self {
+            name: "hold".to_owned(),
+            signals: Vec::new(),
+            rules: Vec::new(),
+            revert: Revert {
+                steps: vec![Weight::NONE],
+                every: Span::ZERO,
+                gate: None,
+                gate_patience: Span::ZERO,
+                wait_ready: true,
+                verify_window: Span::secs(60),
+                verify_requests: 200,
+                patience: Span::secs(10),
+            },
+            rights: Rights { rollbacks: Some(0), cooldown: Span::ZERO },
+        }
+    }
+}
+
 /// What the rollout does while nobody objects; *hold* follows it to the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutConfig {
@@ -33,6 +57,10 @@ pub struct RolloutConfig {
     pub replicas: u32,
     /// How long the old version's replicas stay after the last stage gave the new one all traffic.
     pub scale_down_delay: Span,
+    /// How many of them stay for good.
+    pub standby: u32,
+    /// What the replicas of `from` answer when asked what they serve.
+    pub digest: Digest,
 }
 
 /// One rule: a condition, how often in a row it must hold, and what then.

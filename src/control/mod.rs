@@ -1,3 +1,7 @@
 //! Owns the sans-IO controller: judge, strategy, governance, executor.
 
 pub mod config;
+pub mod controller;
+pub mod executor;
+pub mod governance;
+pub mod judge;

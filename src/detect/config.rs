@@ -68,6 +68,12 @@ pub enum SignalKind {
         /// Fewer rows than this on either side are no measurement.
         min: usize,
     },
+    /// A coin, thrown at every look: the null model that any policy must beat, with delays and false-alarm shares in closed
+    /// form (geometric). Fields: `heads` (0 or 1).
+    Coin {
+        /// Probability of heads at one look.
+        share: f64,
+    },
 }
 
 /// Columns a distribution signal looks at.
@@ -101,6 +107,7 @@ impl SignalKind {
             Self::ErrorRate { .. } | Self::Accuracy { .. } => &["value", "lower", "upper", "n"],
             Self::Ks { .. } => &["d", "p", "n"],
             Self::Psi { .. } => &["value", "ratio", "n"],
+            Self::Coin { .. } => &["heads"],
         }
     }
 
@@ -110,7 +117,7 @@ impl SignalKind {
         matches!(self, Self::Ks { reference: Reference::Baseline, .. } | Self::Psi { reference: Reference::Baseline, .. })
     }
 
-    /// The length of one evidence window; `None` where it is counted in labels.
+    /// The length of one evidence window; `None` where it is counted in labels or looks.
     #[must_use]
     pub const fn window(&self) -> Option<Span> {
         match self {
@@ -118,7 +125,7 @@ impl SignalKind {
             | Self::ErrorRate { window, .. }
             | Self::Ks { window, .. }
             | Self::Psi { window, .. } => Some(*window),
-            Self::Accuracy { .. } => None,
+            Self::Accuracy { .. } | Self::Coin { .. } => None,
         }
     }
 }

@@ -2,4 +2,13 @@
 
 pub mod config;
 pub mod distribution;
+mod faults;
+pub mod fleet;
 pub mod inference;
+pub mod plant;
+pub mod predictions;
+pub mod replica;
+pub mod router;
+pub mod schedule;
+mod telemetry;
+pub mod traffic;

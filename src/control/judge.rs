@@ -1,0 +1,197 @@
+//! Owns judgement: signals and rules become alarms.
+
+use crate::control::config::{Comparison, Condition, Field, OnMissing, Operand, PolicyConfig};
+use crate::detect::{Detectors, Measurement};
+use crate::event::{Event, Input, Measured, RuleFired, Verdict};
+use crate::id::{RuleId, SignalId, VersionId};
+use crate::rng::Seed;
+use crate::time::{SimTime, Span};
+use std::sync::Arc;
+
+/// The state of one rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct RuleState {
+    /// Looks in a row on which the condition held.
+    held: u32,
+    /// Where the evidence of the first of them begins.
+    from: SimTime,
+    /// The rule fails now.
+    fails: bool,
+}
+
+/// Signals, rules, and how often each rule has held in a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judge {
+    policy: Arc<PolicyConfig>,
+    detectors: Detectors,
+    rules: Vec<RuleState>,
+}
+
+/// What a look compares: the version under test, and the one beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    /// Under test.
+    pub candidate: VersionId,
+    /// Beside it.
+    pub baseline: VersionId,
+}
+
+impl Judge {
+    /// No look taken yet. `width`: features of a log row.
+    #[must_use]
+    pub fn new(policy: Arc<PolicyConfig>, width: usize, seed: Seed) -> Self {
+        let detectors = Detectors::new(&policy.signals, width, seed);
+        let rules = vec![RuleState::default(); policy.rules.len()];
+        Self { policy, detectors, rules }
+    }
+
+    /// Takes what telemetry brings.
+    pub fn take(&mut self, input: &Input) {
+        self.detectors.take(input);
+    }
+
+    /// Measures all signals as of the scrape at `at`, applies all rules; what was measured and what changed.
+    pub fn look(&mut self, at: SimTime, pair: Pair) -> Vec<Event> {
+        let mut events = Vec::new();
+        let policy = Arc::clone(&self.policy);
+        let mut measured: Vec<[Measurement; 2]> = Vec::with_capacity(policy.signals.len());
+        for (i, signal) in policy.signals.iter().enumerate() {
+            let candidate = self.detectors.look(i, pair.candidate, pair.baseline, at);
+            let baseline = if signal.kind.compares() {
+                Measurement { values: vec![f64::NAN; signal.kind.fields().len()], from: at }
+            } else {
+                self.detectors.look(i, pair.baseline, pair.baseline, at)
+            };
+            for (version, m) in [(pair.candidate, &candidate), (pair.baseline, &baseline)] {
+                if m.values.iter().any(|v| !v.is_nan()) {
+                    let (signal, values) = (SignalId(i as u16), m.values.clone());
+                    events.push(Event::Measured(Measured { signal, version, values }));
+                }
+            }
+            measured.push([candidate, baseline]);
+        }
+        for (i, rule) in policy.rules.iter().enumerate() {
+            let holds = holds(&rule.when, &measured);
+            let from = evidence_from(&rule.when, &measured).unwrap_or(at);
+            let mut state = self.rules[i];
+            match (holds, rule.on_missing) {
+                (Some(true), _) | (None, OnMissing::Fail) => {
+                    if state.held == 0 {
+                        state.from = from;
+                    }
+                    state.held = state.held.saturating_add(1);
+                }
+                (None, OnMissing::Inconclusive) => {}
+                (Some(false), _) | (None, OnMissing::Pass) => state.held = 0,
+            }
+            let fails = state.held >= rule.looks;
+            let failed = std::mem::replace(&mut state.fails, fails);
+            self.rules[i] = state;
+            let rule_id = RuleId(i as u16);
+            if fails && !failed {
+                events.push(Event::RuleFired(RuleFired {
+                    rule: rule_id,
+                    evidence_from: state.from,
+                    evidence_to: at,
+                    window: self.window(&rule.when).max(at.since(state.from)),
+                    evidence: self.evidence(i, &measured),
+                }));
+            } else if !fails && failed {
+                events.push(Event::RuleCleared { rule: rule_id });
+            }
+        }
+        events
+    }
+
+    /// The gravest thing that failing rules ask for, and the rules that ask for it.
+    #[must_use]
+    pub fn verdict(&self) -> Option<(Verdict, Vec<RuleId>)> {
+        let failing = || self.policy.rules.iter().zip(&self.rules).enumerate().filter(|(_, (_, state))| state.fails);
+        let gravest = failing().map(|(_, (rule, _))| rule.then).max()?;
+        let rules = failing().filter(|(_, (rule, _))| rule.then == gravest).map(|(i, _)| RuleId(i as u16)).collect();
+        Some((gravest, rules))
+    }
+
+    /// Whether a rule that reads this signal fails now.
+    #[must_use]
+    pub fn fails_on(&self, signal: SignalId) -> bool {
+        let reads = |o: &Operand| o.value.is_some_and(|f| f.signal == signal);
+        self.policy
+            .rules
+            .iter()
+            .zip(&self.rules)
+            .any(|(rule, state)| state.fails && (reads(&rule.when.left) || reads(&rule.when.right)))
+    }
+
+    fn window(&self, condition: &Condition) -> Span {
+        [&condition.left, &condition.right]
+            .into_iter()
+            .filter_map(|o| self.policy.signals.get(o.value?.signal.index())?.kind.window())
+            .max()
+            .unwrap_or(Span::ZERO)
+    }
+
+    /// The condition with the values it was judged on, in words.
+    fn evidence(&self, i: usize, measured: &[[Measurement; 2]]) -> String {
+        let rule = &self.policy.rules[i];
+        let mut text = rule.text.clone();
+        for operand in [&rule.when.left, &rule.when.right] {
+            let Some(field) = operand.value else { continue };
+            let Some(signal) = self.policy.signals.get(field.signal.index()) else { continue };
+            let of = usize::from(field.baseline);
+            let values = measured.get(field.signal.index()).map_or(&[][..], |m| &m[of].values);
+            let words: Vec<String> =
+                signal.kind.fields().iter().zip(values).map(|(name, v)| format!("{name} {}", number(*v))).collect();
+            let whose = if field.baseline { "baseline " } else { "" };
+            text.push_str(&format!("; {whose}{}: {}", signal.name, words.join(", ")));
+        }
+        if rule.looks > 1 {
+            text.push_str(&format!("; {} looks in a row", self.rules[i].held));
+        }
+        text
+    }
+}
+
+/// A value in at most four significant digits.
+fn number(x: f64) -> String {
+    let size = x.abs();
+    if x.is_nan() {
+        "unknown".to_owned()
+    } else if x == 0.0 || (1e3..1e9).contains(&size) {
+        format!("{x:.0}")
+    } else if (1e-3..1e3).contains(&size) {
+        let text = format!("{x:.4}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        format!("{x:.1e}")
+    }
+}
+
+fn read<'m>(field: Field, measured: &'m [[Measurement; 2]]) -> Option<&'m Measurement> {
+    measured.get(field.signal.index()).map(|m| &m[usize::from(field.baseline)])
+}
+
+/// The operand's value; NaN if it has none.
+fn value(operand: &Operand, measured: &[[Measurement; 2]]) -> f64 {
+    let Some(field) = operand.value else { return operand.offset };
+    let found = read(field, measured).and_then(|m| m.values.get(field.field)).copied().unwrap_or(f64::NAN);
+    operand.factor * found + operand.offset
+}
+
+/// Whether the condition holds; `None` if an operand has no value.
+fn holds(condition: &Condition, measured: &[[Measurement; 2]]) -> Option<bool> {
+    let (left, right) = (value(&condition.left, measured), value(&condition.right, measured));
+    if left.is_nan() || right.is_nan() {
+        return None;
+    }
+    Some(match condition.op {
+        Comparison::Less => left < right,
+        Comparison::LessEqual => left <= right,
+        Comparison::Greater => left > right,
+        Comparison::GreaterEqual => left >= right,
+    })
+}
+
+fn evidence_from(condition: &Condition, measured: &[[Measurement; 2]]) -> Option<SimTime> {
+    [&condition.left, &condition.right].into_iter().filter_map(|o| Some(read(o.value?, measured)?.from)).min()
+}

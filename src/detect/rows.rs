@@ -1,0 +1,250 @@
+//! Owns windows of log rows: sorted once per scrape, merged per look.
+//!
+//! Memory: the rows of the longest window of any signal for each version, 4 bytes for each wanted column, and each fixed
+//! reference once.
+
+use crate::event::Observations;
+use crate::id::VersionId;
+use crate::stats::ks::{KsScratch, KsTest, statistic_chunks};
+use crate::stats::psi::{self, Edges};
+use crate::time::{SimTime, Span};
+use std::collections::VecDeque;
+
+/// Substitute for the share of an empty PSI bin. Source: the fixtures' classic PSI; the value is common in credit-risk
+/// practice and reported with every use.
+pub const PSI_EPS: f64 = 1e-4;
+
+/// One scrape's rows of one version: wanted columns, each sorted, missing values left out. The score is the last column.
+#[derive(Debug, Clone, PartialEq)]
+struct Chunk {
+    at: SimTime,
+    from: SimTime,
+    rows: usize,
+    columns: Vec<Vec<f32>>,
+}
+
+/// Rows of the first so much time, whatever version served them.
+#[derive(Debug, Clone, PartialEq)]
+struct Fixed {
+    span: Span,
+    chunks: Vec<Chunk>,
+    closed: bool,
+    /// Edges and counts by (column, bins), filled when first asked for after closing.
+    bins: Vec<((usize, usize), Edges, Vec<u32>)>,
+}
+
+/// Recent rows of all versions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    wanted: Vec<bool>,
+    keep: Span,
+    by_version: Vec<VecDeque<Chunk>>,
+    fixed: Vec<Fixed>,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// A version's rows of the last `Span`.
+    Recent(VersionId, Span),
+    /// The rows of the first `Span` of traffic.
+    First(Span),
+}
+
+impl Rows {
+    /// Windows over `wanted` columns (features in order, then the score), kept for `keep`, with fixed references of the
+    /// given lengths.
+    #[must_use]
+    pub fn new(wanted: Vec<bool>, keep: Span, firsts: &[Span]) -> Self {
+        let fixed = |&span| Fixed { span, chunks: Vec::new(), closed: false, bins: Vec::new() };
+        Self { wanted, keep, by_version: Vec::new(), fixed: firsts.iter().map(fixed).collect() }
+    }
+
+    /// Takes one batch. Batches whose columns do not fit are of another schema and are left out.
+    pub fn take(&mut self, batch: &Observations) {
+        let features = self.wanted.len().saturating_sub(1);
+        let reads_features = self.wanted.iter().take(features).any(|&w| w);
+        if !self.wanted.contains(&true) || (reads_features && batch.features.len() != features) {
+            return;
+        }
+        let column = |i: usize| match self.wanted[i] {
+            false => Vec::new(),
+            true if i == features => sorted(&batch.scores),
+            true => sorted(&batch.features[i]),
+        };
+        let chunk = Chunk {
+            at: batch.scraped_at,
+            from: batch.ended.iter().copied().min().unwrap_or(batch.scraped_at),
+            rows: batch.ordinals.len(),
+            columns: (0..=features).map(column).collect(),
+        };
+        for fixed in &mut self.fixed {
+            if batch.scraped_at > SimTime::ZERO + fixed.span {
+                fixed.closed = true;
+            } else {
+                fixed.chunks.push(chunk.clone());
+                fixed.closed = batch.scraped_at == SimTime::ZERO + fixed.span;
+            }
+        }
+        let place = batch.version.index();
+        if self.by_version.len() <= place {
+            self.by_version.resize(place + 1, VecDeque::new());
+        }
+        self.by_version[place].push_back(chunk);
+        let oldest = batch.scraped_at.minus(self.keep);
+        for chunks in &mut self.by_version {
+            while chunks.front().is_some_and(|c| c.at <= oldest) {
+                chunks.pop_front();
+            }
+        }
+    }
+
+    fn chunks(&self, side: Side, now: SimTime) -> Vec<&Chunk> {
+        match side {
+            Side::Recent(version, window) => {
+                let oldest = now.minus(window);
+                let of = self.by_version.get(version.index());
+                of.into_iter().flatten().filter(|c| c.at > oldest && c.at <= now).collect()
+            }
+            Side::First(span) => {
+                let fixed = self.fixed.iter().find(|f| f.span == span && f.closed);
+                fixed.into_iter().flat_map(|f| &f.chunks).collect()
+            }
+        }
+    }
+
+    /// Rows on a side, and the time from which they come.
+    #[must_use]
+    pub fn extent(&self, side: Side, now: SimTime) -> (usize, SimTime) {
+        let chunks = self.chunks(side, now);
+        let from = chunks.iter().map(|c| c.from).min().unwrap_or(now);
+        (chunks.iter().map(|c| c.rows).sum(), from)
+    }
+
+    /// The two-sample test on one column; `None` if either side has no value.
+    #[must_use]
+    pub fn ks(&self, column: usize, a: Side, b: Side, now: SimTime, scratch: &mut KsScratch<f32>) -> Option<KsTest> {
+        let (a, b) = (self.chunks(a, now), self.chunks(b, now));
+        let values = |chunks: &[&Chunk]| -> Option<usize> {
+            chunks.iter().map(|c| c.columns.get(column).map(Vec::len)).sum()
+        };
+        if values(&a)? == 0 || values(&b)? == 0 {
+            return None;
+        }
+        let a: Vec<&[f32]> = a.iter().map(|c| c.columns[column].as_slice()).collect();
+        let b: Vec<&[f32]> = b.iter().map(|c| c.columns[column].as_slice()).collect();
+        statistic_chunks(&a, &b, scratch)
+    }
+
+    /// PSI of one column over `bins` quantile bins of `b`, and the calibrated threshold at `alpha`; `None` if either side
+    /// has no value or the reference is constant.
+    pub fn psi(&mut self, column: usize, (a, b): (Side, Side), now: SimTime, bins: usize, alpha: f64) -> Option<(f64, f64)> {
+        if let Side::First(span) = b {
+            self.bin_fixed(span, column, bins)?;
+        }
+        let window = self.chunks(a, now);
+        let fresh;
+        let (edges, reference) = match b {
+            Side::First(span) => {
+                let fixed = self.fixed.iter().find(|f| f.span == span)?;
+                let (_, edges, counts) = fixed.bins.iter().find(|(key, ..)| *key == (column, bins))?;
+                (edges, counts)
+            }
+            Side::Recent(..) => {
+                fresh = bin(&self.chunks(b, now), column, bins)?;
+                (&fresh.0, &fresh.1)
+            }
+        };
+        if edges.bins() < 2 {
+            return None;
+        }
+        let counts = count(&window, column, edges)?;
+        let total = |counts: &[u32]| counts.iter().map(|&c| u64::from(c)).sum::<u64>();
+        let threshold = psi::threshold(total(reference), total(&counts), edges.bins(), alpha)?;
+        Some((psi::psi(reference, &counts, PSI_EPS)?, threshold))
+    }
+
+    fn bin_fixed(&mut self, span: Span, column: usize, bins: usize) -> Option<()> {
+        let fixed = self.fixed.iter_mut().find(|f| f.span == span && f.closed)?;
+        if !fixed.bins.iter().any(|(key, ..)| *key == (column, bins)) {
+            let chunks: Vec<&Chunk> = fixed.chunks.iter().collect();
+            let (edges, counts) = bin(&chunks, column, bins)?;
+            fixed.bins.push(((column, bins), edges, counts));
+        }
+        Some(())
+    }
+}
+
+fn bin(chunks: &[&Chunk], column: usize, bins: usize) -> Option<(Edges, Vec<u32>)> {
+    let mut all: Vec<f32> = Vec::new();
+    for chunk in chunks {
+        all.extend(chunk.columns.get(column)?);
+    }
+    all.sort_unstable_by(f32::total_cmp);
+    let edges = Edges::from_sorted(&all, bins)?;
+    let counts = count(chunks, column, &edges)?;
+    Some((edges, counts))
+}
+
+/// Counts of sorted values between edges (right-closed bins).
+fn count(chunks: &[&Chunk], column: usize, edges: &Edges) -> Option<Vec<u32>> {
+    let mut counts = vec![0; edges.bins()];
+    for chunk in chunks {
+        let values = chunk.columns.get(column)?;
+        let mut below = 0;
+        for (count, &edge) in counts.iter_mut().zip(edges.edges()) {
+            let upto = values.partition_point(|&x| f64::from(x) <= edge);
+            *count += (upto - below) as u32;
+            below = upto;
+        }
+        *counts.last_mut()? += (values.len() - below) as u32;
+    }
+    Some(counts)
+}
+
+/// The values that are there, in ascending order. Sorted by their bits made monotone: the same order as `total_cmp`, with
+/// plain integers.
+fn sorted(values: &[f32]) -> Vec<f32> {
+    let monotone = |x: f32| {
+        let bits = x.to_bits();
+        bits ^ ((((bits as i32) >> 31) as u32) | 0x8000_0000)
+    };
+    let back = |key: u32| {
+        let mask = if key & 0x8000_0000 == 0 { u32::MAX } else { 0x8000_0000 };
+        f32::from_bits(key ^ mask)
+    };
+    let mut keys: Vec<u32> = values.iter().filter(|x| !x.is_nan()).map(|&x| monotone(x)).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(back).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn sorting_by_bits_is_sorting(values: Vec<f32>) {
+            let mut expected: Vec<f32> = values.iter().copied().filter(|x| !x.is_nan()).collect();
+            expected.sort_by(f32::total_cmp);
+            let got = sorted(&values);
+            prop_assert_eq!(got.len(), expected.len());
+            prop_assert!(got.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+
+        #[test]
+        fn counts_of_sorted_chunks_are_counts_of_values(
+            values in prop::collection::vec(-5.0f32..5.0, 30..200), cut in 0usize..30
+        ) {
+            let mut all = values.clone();
+            all.sort_by(f32::total_cmp);
+            let edges = Edges::from_sorted(&all, 10).expect("a reference");
+            let mut naive = vec![0; edges.bins()];
+            edges.count_into(&values, &mut naive);
+            let chunk = |v: &[f32]| Chunk { at: SimTime::ZERO, from: SimTime::ZERO, rows: v.len(), columns: vec![sorted(v)] };
+            let (a, b) = (chunk(&values[..cut]), chunk(&values[cut..]));
+            prop_assert_eq!(count(&[&a, &b], 0, &edges), Some(naive));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Owns the making of a trace: facts are hashed as they come, the few are kept, the many are folded.
+
+use crate::digest::{Rolling, hex, keyed};
+use crate::event::{Event, RequestEnd};
+use crate::id::Names;
+use crate::report::fold::{RunFold, RunRecord};
+use crate::time::SimTime;
+use crate::trace::{Digests, Recorded, RequestFold as _, Trace};
+
+/// Records one run.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    fold: RunFold,
+    events: Vec<Recorded>,
+    inference: Rolling,
+    decisions: Rolling,
+    requests: u64,
+    end: SimTime,
+    rows: Option<Vec<RequestEnd>>,
+}
+
+impl Recorder {
+    /// Nothing recorded. `keep_requests`: also keep every request's end (memory grows with the run).
+    #[must_use]
+    pub fn new(fold: RunFold, keep_requests: bool) -> Self {
+        Self {
+            fold,
+            events: Vec::new(),
+            inference: Rolling::new("inference"),
+            decisions: Rolling::new("decisions"),
+            requests: 0,
+            end: SimTime::ZERO,
+            rows: keep_requests.then(Vec::new),
+        }
+    }
+
+    /// Records the end of a request.
+    pub fn request(&mut self, end: &RequestEnd) {
+        self.requests += 1;
+        self.end = self.end.max(end.ended);
+        let mut fact = [0u8; 22];
+        fact[..8].copy_from_slice(&end.request.ordinal.to_le_bytes());
+        fact[8..10].copy_from_slice(&end.request.source.0.to_le_bytes());
+        fact[10..12].copy_from_slice(&end.version.0.to_le_bytes());
+        fact[12] = end.outcome as u8;
+        fact[13] = end.request.attempt;
+        fact[14..].copy_from_slice(&end.ended.0.to_le_bytes());
+        self.decisions.fact(&fact);
+        if end.outcome.is_answered() {
+            let mut fact = [0u8; 14];
+            fact[..8].copy_from_slice(&end.request.ordinal.to_le_bytes());
+            fact[8..10].copy_from_slice(&end.request.source.0.to_le_bytes());
+            fact[10..].copy_from_slice(&end.score.to_bits().to_le_bytes());
+            self.inference.fact(&fact);
+        }
+        self.fold.request(end);
+        if let Some(rows) = &mut self.rows {
+            rows.push(*end);
+        }
+    }
+
+    /// Records another fact.
+    pub fn event(&mut self, at: SimTime, event: Event) {
+        self.end = self.end.max(at);
+        if is_decision(&event) {
+            self.decisions.fact(&at.0.to_le_bytes());
+            // Integers and words only, so the text is the same everywhere.
+            self.decisions.bytes(&serde_json::to_vec(&event).unwrap_or_default());
+        }
+        self.events.push(Recorded { at, seq: self.events.len() as u64, event });
+    }
+
+    /// The last fact's time so far.
+    #[must_use]
+    pub const fn end(&self) -> SimTime {
+        self.end
+    }
+
+    /// The record of the run, and the requests if they were kept.
+    #[must_use]
+    pub fn finish(self, names: Names, mut streams: Vec<(String, String)>) -> (RunRecord, Vec<RequestEnd>) {
+        streams.sort();
+        let parts: Vec<&[u8]> = streams.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_bytes()]).collect();
+        let digests = Digests {
+            exogenous: hex(&keyed(&parts)),
+            inference: self.inference.hex(),
+            decisions: self.decisions.hex(),
+            streams,
+        };
+        let facts = self.requests + self.events.len() as u64;
+        let trace = Trace { names, events: self.events, digests, facts, end: self.end };
+        (self.fold.finish(trace), self.rows.unwrap_or_default())
+    }
+}
+
+/// Whether a fact is what was decided or what that led to. Measurements are not (a signal that no rule reads decides
+/// nothing), nor is the life of replicas (one without traffic decides nothing; what the others do shows in the ends of
+/// requests), nor are faults (they are exogenous).
+const fn is_decision(event: &Event) -> bool {
+    match event {
+        Event::FaultStarted { .. }
+        | Event::FaultEnded { .. }
+        | Event::Replica(_)
+        | Event::Loaded { .. }
+        | Event::LoadFailed { .. }
+        | Event::Gap(_)
+        | Event::Measured(_) => false,
+        Event::Weights { .. }
+        | Event::Ordered(_)
+        | Event::OrderEnded(_)
+        | Event::RuleFired(_)
+        | Event::RuleCleared { .. }
+        | Event::Decided(_)
+        | Event::Stage { .. }
+        | Event::RevertStarted { .. }
+        | Event::RevertDone { .. }
+        | Event::RevertFailed { .. }
+        | Event::Verified { .. } => true,
+    }
+}

@@ -1,0 +1,275 @@
+//! Owns the two-sample Kolmogorov-Smirnov test on sorted samples, whole or in sorted chunks.
+//!
+//! The statistic is exact integer arithmetic, `max |i m - j n| / (n m)`, evaluated only where both samples have consumed all
+//! of a tied value; so ties are right and the order of chunks cannot matter.
+//!
+//! Of two asymptotic p-values [`KsTest::p_value`] is Stephens', `K((sqrt(e) + 0.12 + 0.11/sqrt(e)) D)` with `e = nm/(n+m)`
+//! (M. A. Stephens, JRSS B 32 (1970) 115-122), the form that Numerical Recipes made common: the plain Kolmogorov limit
+//! rejects too rarely in windows of some tens of rows, which is where a canary is judged. Both assume continuous data and
+//! err on the safe side with ties. Below about ten a side neither means much: the correction was made for larger samples.
+
+/// The statistic and the sizes that it came from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KsTest {
+    /// The largest distance between the two empirical distribution functions, in `[0, 1]`.
+    pub d: f64,
+    /// Size of the first sample.
+    pub n: u64,
+    /// Size of the second sample.
+    pub m: u64,
+}
+
+impl KsTest {
+    /// The p-value to use: [`KsTest::p_stephens`]; see the module's text.
+    #[must_use]
+    pub fn p_value(&self) -> f64 {
+        self.p_stephens()
+    }
+
+    /// Stephens' corrected asymptotic p-value.
+    #[must_use]
+    pub fn p_stephens(&self) -> f64 {
+        let root = self.effective_size().sqrt();
+        kolmogorov_sf((root + 0.12 + 0.11 / root) * self.d)
+    }
+
+    /// The p-value of Kolmogorov's limit, `K(sqrt(nm/(n+m)) D)`: R's `ks.test(exact = FALSE)`.
+    #[must_use]
+    pub fn p_limit(&self) -> f64 {
+        kolmogorov_sf(self.effective_size().sqrt() * self.d)
+    }
+
+    fn effective_size(&self) -> f64 {
+        let (n, m) = (self.n as f64, self.m as f64);
+        n * m / (n + m)
+    }
+}
+
+/// The smallest `d` that [`KsTest::p_stephens`] finds significant at `alpha` for samples of `n` and `m`: compare the statistic
+/// with it to spare a p-value per window. Above 1 if the samples are too small for any. `None` for an empty sample or unless
+/// `0 < alpha < 1`.
+#[must_use]
+pub fn critical_distance(n: u64, m: u64, alpha: f64) -> Option<f64> {
+    if n == 0 || m == 0 || !(alpha > 0.0 && alpha < 1.0) {
+        return None;
+    }
+    let root = KsTest { d: 0.0, n, m }.effective_size().sqrt();
+    let (mut low, mut high) = (0.0, 30.0);
+    for _ in 0..80 {
+        let middle = 0.5 * (low + high);
+        if kolmogorov_sf(middle) > alpha {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Some(high / (root + 0.12 + 0.11 / root))
+}
+
+/// P(K > x) of Kolmogorov's distribution; 1 for `x <= 0`, NaN for NaN. Source: the alternating series for large `x` and its
+/// theta-function transform for small `x` (Feller, Annals of Mathematical Statistics 19 (1948) 177-189); both are precise
+/// where they meet.
+#[must_use]
+pub fn kolmogorov_sf(x: f64) -> f64 {
+    use std::f64::consts::PI;
+    if x.is_nan() {
+        return f64::NAN;
+    }
+    if x <= 0.04 {
+        return 1.0; // the cdf is below 1e-330
+    }
+    let odd_or_all = |k: f64| if x < 1.0 { (2.0 * k - 1.0) * (2.0 * k - 1.0) } else { k * k };
+    if x < 1.0 {
+        let sum: f64 = (1..=6).map(|k| libm::exp(-odd_or_all(f64::from(k)) * PI * PI / (8.0 * x * x))).sum();
+        return 1.0 - (2.0 * PI).sqrt() / x * sum;
+    }
+    let sign = |k: i32| if k % 2 == 1 { 2.0 } else { -2.0 };
+    (1..=6).map(|k| sign(k) * libm::exp(-2.0 * odd_or_all(f64::from(k)) * x * x)).sum()
+}
+
+/// The test on two samples, each sorted in ascending order.
+///
+/// `None` if one is empty or has NaN at an end (where `total_cmp` sorts it). Infinities are values like others. For an
+/// unsorted slice the result means nothing, but there is one.
+#[must_use]
+pub fn statistic_sorted<T: Copy + PartialOrd>(a: &[T], b: &[T]) -> Option<KsTest> {
+    if a.is_empty() || b.is_empty() || has_nan_end(a) || has_nan_end(b) {
+        return None;
+    }
+    let (n, m) = (a.len() as i64, b.len() as i64);
+    let (mut i, mut j) = (0, 0);
+    let (mut gap, mut widest) = (0_i64, 0_i64);
+    while i < a.len() && j < b.len() {
+        let (x, y) = (a[i], b[j]);
+        // Negated, so that a NaN in the middle advances both instead of neither.
+        #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must advance")]
+        let (a_steps, b_steps) = (!(x > y), !(y > x));
+        i += usize::from(a_steps);
+        j += usize::from(b_steps);
+        gap += if a_steps { m } else { 0 };
+        gap -= if b_steps { n } else { 0 };
+        let value = if a_steps { x } else { y };
+        let tied = a.get(i).is_some_and(|next| *next == value) || b.get(j).is_some_and(|next| *next == value);
+        widest = if tied { widest } else { widest.max(gap.abs()) };
+    }
+    // One side is consumed. The loop may have stopped inside a tie; at its end the last distance is reached, and what is left
+    // of the other side only closes it.
+    while i < a.len() && b.last() == Some(&a[i]) {
+        (i, gap) = (i + 1, gap + m);
+    }
+    while j < b.len() && a.last() == Some(&b[j]) {
+        (j, gap) = (j + 1, gap - n);
+    }
+    widest = widest.max(gap.abs());
+    Some(KsTest { d: widest as f64 / (n as f64 * m as f64), n: n as u64, m: m as u64 })
+}
+
+/// The test on two samples that come as chunks, each chunk sorted: a window is a ring of sorted scrapes. The runs are merged,
+/// not sorted again. Same conventions as [`statistic_sorted`]; empty chunks are allowed.
+#[must_use]
+pub fn statistic_chunks<T: Copy + PartialOrd>(a: &[&[T]], b: &[&[T]], scratch: &mut KsScratch<T>) -> Option<KsTest> {
+    if a.iter().chain(b).any(|chunk| has_nan_end(chunk)) {
+        return None;
+    }
+    statistic_sorted(scratch.a.merge(a), scratch.b.merge(b))
+}
+
+/// Memory that [`statistic_chunks`] reuses from call to call.
+#[derive(Clone, Debug)]
+pub struct KsScratch<T> {
+    a: Merger<T>,
+    b: Merger<T>,
+}
+
+impl<T> Default for KsScratch<T> {
+    fn default() -> Self {
+        Self { a: Merger::default(), b: Merger::default() }
+    }
+}
+
+/// Merges sorted chunks pairwise, bottom up: `log2(chunks)` passes over memory.
+#[derive(Clone, Debug)]
+struct Merger<T> {
+    from: Vec<T>,
+    to: Vec<T>,
+    /// Ends of the runs in `from`.
+    ends: Vec<usize>,
+}
+
+impl<T> Default for Merger<T> {
+    fn default() -> Self {
+        Self { from: Vec::new(), to: Vec::new(), ends: Vec::new() }
+    }
+}
+
+impl<T: Copy + PartialOrd> Merger<T> {
+    fn merge<'a>(&'a mut self, chunks: &[&'a [T]]) -> &'a [T] {
+        if let [only] = chunks {
+            return only;
+        }
+        self.from.clear();
+        self.ends.clear();
+        for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
+            self.from.extend_from_slice(chunk);
+            self.ends.push(self.from.len());
+        }
+        self.to.clone_from(&self.from);
+        while self.ends.len() > 1 {
+            let mut start = 0;
+            for pair in self.ends.chunks(2) {
+                let end = pair[pair.len() - 1];
+                let (left, right) = self.from[start..end].split_at(pair[0] - start);
+                merge_two(left, right, &mut self.to[start..end]);
+                start = end;
+            }
+            let last = self.ends[self.ends.len() - 1];
+            self.ends = self.ends.chunks_exact(2).map(|pair| pair[1]).collect();
+            if self.ends.last() != Some(&last) {
+                self.ends.push(last);
+            }
+            std::mem::swap(&mut self.from, &mut self.to);
+        }
+        &self.from
+    }
+}
+
+fn merge_two<T: Copy + PartialOrd>(left: &[T], right: &[T], out: &mut [T]) {
+    let (mut i, mut j) = (0, 0);
+    while i < left.len() && j < right.len() {
+        let (x, y) = (left[i], right[j]);
+        let from_right = y < x;
+        out[i + j] = if from_right { y } else { x };
+        i += usize::from(!from_right);
+        j += usize::from(from_right);
+    }
+    let rest = &mut out[i + j..];
+    let (left, right) = (&left[i..], &right[j..]);
+    rest[..left.len()].copy_from_slice(left);
+    rest[left.len()..].copy_from_slice(right);
+}
+
+/// Only NaN differs from itself.
+#[expect(clippy::eq_op, reason = "the test for NaN of a PartialOrd type")]
+fn has_nan_end<T: PartialOrd>(sorted: &[T]) -> bool {
+    sorted.first().is_some_and(|x| x != x) || sorted.last().is_some_and(|x| x != x)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By definition: both distribution functions at every value.
+    fn by_definition(a: &[f32], b: &[f32]) -> f64 {
+        let share = |of: &[f32], x: f32| of.iter().filter(|&&y| y <= x).count() as f64 / of.len() as f64;
+        a.iter().chain(b).map(|&x| (share(a, x) - share(b, x)).abs()).fold(0.0, f64::max)
+    }
+
+    fn sorted(mut values: Vec<f32>) -> Vec<f32> {
+        values.sort_by(f32::total_cmp);
+        values
+    }
+
+    /// Few distinct values: mostly ties.
+    fn tied() -> impl Strategy<Value = Vec<f32>> {
+        prop::collection::vec((0_i8..6).prop_map(f32::from), 1..40).prop_map(sorted)
+    }
+
+    proptest! {
+        #[test]
+        fn the_merge_agrees_with_the_definition(a in tied(), b in tied()) {
+            prop_assert!((statistic_sorted(&a, &b).unwrap().d - by_definition(&a, &b)).abs() < 1e-12);
+        }
+
+        #[test]
+        fn chunks_agree_with_the_whole(a in prop::collection::vec(tied(), 1..9), b in prop::collection::vec(tied(), 1..9)) {
+            let slices = |chunks: &'_ [Vec<f32>]| chunks.iter().map(Vec::as_slice).collect::<Vec<_>>().concat();
+            let whole = statistic_sorted(&sorted(slices(&a)), &sorted(slices(&b)));
+            let (a, b): (Vec<&[f32]>, Vec<&[f32]>) = (a.iter().map(Vec::as_slice).collect(), b.iter().map(Vec::as_slice).collect());
+            prop_assert_eq!(statistic_chunks(&a, &b, &mut KsScratch::default()), whole);
+        }
+    }
+
+    #[test]
+    fn odd_inputs_have_the_stated_results() {
+        let nan = f32::NAN;
+        assert_eq!(statistic_sorted::<f32>(&[], &[1.0]), None);
+        assert_eq!(statistic_sorted(&[1.0, nan], &[1.0]), None);
+        assert!(statistic_sorted(&[1.0, nan, 2.0], &[1.0, nan, 0.0]).is_some());
+        assert_eq!(statistic_sorted(&[2.0_f32; 5], &[2.0; 3]).unwrap().d, 0.0);
+        assert_eq!(statistic_sorted(&[f32::NEG_INFINITY], &[f32::INFINITY]).unwrap().d, 1.0);
+        assert_eq!(statistic_chunks::<f32>(&[], &[&[1.0]], &mut KsScratch::default()), None);
+        assert_eq!((kolmogorov_sf(0.0), kolmogorov_sf(-1.0), kolmogorov_sf(f64::INFINITY)), (1.0, 1.0, 0.0));
+        assert!(kolmogorov_sf(f64::NAN).is_nan());
+        assert_eq!(critical_distance(0, 5, 0.05), None);
+    }
+
+    #[test]
+    fn the_critical_distance_has_the_p_value_asked_for() {
+        for alpha in [0.2, 0.05, 1e-3, 1e-6] {
+            let d = critical_distance(300, 120, alpha).unwrap();
+            assert!((KsTest { d, n: 300, m: 120 }.p_value() / alpha - 1.0).abs() < 1e-9, "{alpha}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Owns pools of replicas, their lives, and the orders that change them.
+
+use crate::artifact::Artifact;
+use crate::event::{
+    Action, ActionEnd, ActionKind, ActionResult, Answer, Event, Health, Input, Outcome, Query, QueryResult,
+    ReplicaState,
+};
+use crate::id::{ActionId, ControllerId, ReplicaId, VersionId};
+use crate::time::{SimTime, Span};
+use crate::world::config::Effect;
+use crate::world::inference::{LoadOutcome, RuntimeError};
+use crate::world::plant::{Instance, World};
+use crate::world::predictions::Predictions;
+use crate::world::replica::Replica;
+use crate::world::schedule::{Class, Effects, Key, WorldEvent};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// From an order to the plant, and from the plant's answer back: an API call of the kind orchestrators take.
+pub const CONTROL_DELAY: Span = Span::millis(20);
+
+/// The replicas of one version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pool {
+    /// How many there should be.
+    pub desired: u32,
+    /// Those that take requests, in order of number.
+    pub ready: Vec<ReplicaId>,
+}
+
+/// Orders the plant has seen, so that a repeated one has no further effect.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Orders {
+    ends: BTreeMap<(ControllerId, ActionId), Option<ActionEnd>>,
+    epochs: BTreeMap<ControllerId, u32>,
+    /// Scale orders under way: (version, who, which).
+    scaling: Vec<(VersionId, ControllerId, ActionId)>,
+}
+
+impl World {
+    /// The replicas that are there when the trial begins.
+    pub(crate) fn found_fleet(&mut self, models: &mut Predictions, out: &mut Effects) -> Result<(), RuntimeError> {
+        let initial = self.config.initial;
+        let mut wanted = vec![(initial, self.config.fleet.replicas)];
+        wanted.extend(self.config.fleet.standby.iter().filter(|(v, _)| *v != initial));
+        for (version, n) in wanted {
+            self.pools[version.index()].desired = n;
+            for _ in 0..n {
+                let id = self.add_replica(version);
+                let artifact = Arc::clone(&self.shipped(version).0.artifact);
+                self.load(SimTime::ZERO, id, &artifact, false, models, out)?;
+                if self.replicas[id.index()].state != ReplicaState::Crashed {
+                    self.enter(SimTime::ZERO, id, ReplicaState::Ready, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_replica(&mut self, version: VersionId) -> ReplicaId {
+        let id = ReplicaId(self.replicas.len() as u32);
+        let taken: Vec<u32> = self.members(version).map(|r| r.host).collect();
+        let host = (0..).find(|h| !taken.contains(h)).unwrap_or(0);
+        self.replicas.push(Replica::starting(id, version, host, self.config.fleet.concurrency));
+        id
+    }
+
+    fn members(&self, version: VersionId) -> impl DoubleEndedIterator<Item = &Replica> {
+        use ReplicaState::{Crashed, Draining, Stopped};
+        self.replicas.iter().filter(move |r| r.version == version && !matches!(r.state, Draining | Stopped | Crashed))
+    }
+
+    /// The place of a loaded model in the table.
+    pub(crate) fn instance(&mut self, version: VersionId, artifact: &Arc<Artifact>, tainted: bool) -> u16 {
+        let same = |i: &Instance| i.version == version && i.artifact.digest == artifact.digest && i.tainted == tainted;
+        let place = self.instances.iter().position(same).unwrap_or_else(|| {
+            let (shipped, bad) = self.shipped(version);
+            let columns = shipped.columns.clone();
+            self.instances.push(Instance { version, artifact: Arc::clone(artifact), columns, tainted: tainted || bad });
+            self.instances.len() - 1
+        });
+        place as u16
+    }
+
+    /// A replica enters a state.
+    pub(crate) fn enter(&mut self, now: SimTime, id: ReplicaId, state: ReplicaState, out: &mut Effects) {
+        let r = &mut self.replicas[id.index()];
+        r.state = state;
+        let version = r.version;
+        let ready = &mut self.pools[version.index()].ready;
+        ready.retain(|&other| other != id);
+        if state == ReplicaState::Ready {
+            let at = ready.partition_point(|&other| other < id);
+            ready.insert(at, id);
+        }
+        let health = Health { replica: id, version, state };
+        out.events.push((now, Event::Replica(health)));
+        out.inputs.push((now + CONTROL_DELAY, Input::Health(health)));
+        self.settle_scaling(now, version, out);
+    }
+
+    /// The next step of a start: fetch → verify → load → warm up → ready.
+    pub(crate) fn step_life(
+        &mut self,
+        now: SimTime,
+        id: ReplicaId,
+        models: &mut Predictions,
+        out: &mut Effects,
+    ) -> Result<(), RuntimeError> {
+        let version = self.replicas[id.index()].version;
+        match self.replicas[id.index()].state {
+            ReplicaState::Fetching => self.begin(now, id, ReplicaState::Verifying, out),
+            ReplicaState::Verifying => {
+                let (artifact, checked, _) = self.on_disk(version);
+                if checked && artifact.digest != artifact.promised {
+                    let reason = format!("digest mismatch: found {}, promised {}", artifact.digest, artifact.promised);
+                    self.fail_load(now, id, reason, out);
+                } else {
+                    self.begin(now, id, ReplicaState::Loading, out);
+                }
+            }
+            ReplicaState::Loading => {
+                let (artifact, _, rotten) = self.on_disk(version);
+                self.load(now, id, &artifact, rotten, models, out)?;
+                if self.replicas[id.index()].state != ReplicaState::Crashed {
+                    self.begin(now, id, ReplicaState::WarmingUp, out);
+                }
+            }
+            ReplicaState::WarmingUp => self.enter(now, id, ReplicaState::Ready, out),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The bytes a fetch of a version brings now, whether a load compares the digest, and whether they rotted.
+    fn on_disk(&self, version: VersionId) -> (Arc<Artifact>, bool, bool) {
+        let mut bytes = (Arc::clone(&self.shipped(version).0.artifact), true, false);
+        for (fault, state) in self.config.faults.iter().zip(&self.faults) {
+            if let Effect::CorruptWeights { version: v, corrupted, checked, .. } = &fault.effect
+                && *v == version
+                && state.started
+            {
+                bytes = (Arc::clone(corrupted), *checked, true);
+            }
+        }
+        bytes
+    }
+
+    fn begin(&mut self, now: SimTime, id: ReplicaId, state: ReplicaState, out: &mut Effects) {
+        use ReplicaState::{Fetching, Loading, Verifying, WarmingUp};
+        self.enter(now, id, state, out);
+        let [fetch, verify, load, warm_up] = self.config.fleet.start;
+        let span = match state {
+            Fetching => fetch,
+            Verifying => verify,
+            Loading => load,
+            WarmingUp => warm_up,
+            _ => return,
+        };
+        let seq = self.replicas[id.index()].next_seq();
+        let key = Key { at: now + span, class: Class::Completion, entity: id.0, seq };
+        out.schedule.push((key, WorldEvent::Lifecycle(id)));
+    }
+
+    /// A replica loads the actual bytes it was given.
+    fn load(
+        &mut self,
+        now: SimTime,
+        id: ReplicaId,
+        artifact: &Arc<Artifact>,
+        rotten: bool,
+        models: &mut Predictions,
+        out: &mut Effects,
+    ) -> Result<(), RuntimeError> {
+        let version = self.replicas[id.index()].version;
+        let reason = match models.load(artifact)? {
+            LoadOutcome::Loaded => {
+                self.replicas[id.index()].instance = Some(self.instance(version, artifact, rotten));
+                let digest = artifact.digest;
+                out.events.push((now, Event::Loaded { replica: id, version, digest }));
+                return Ok(());
+            }
+            LoadOutcome::Refused(why) => why,
+            LoadOutcome::NoReturn => "the load does not return".to_owned(),
+            LoadOutcome::Crashed => "the load kills the process".to_owned(),
+        };
+        self.fail_load(now, id, reason, out);
+        Ok(())
+    }
+
+    fn fail_load(&mut self, now: SimTime, id: ReplicaId, reason: String, out: &mut Effects) {
+        let version = self.replicas[id.index()].version;
+        out.events.push((now, Event::LoadFailed { replica: id, version, reason: reason.clone() }));
+        self.enter(now, id, ReplicaState::Crashed, out);
+        // What the pool was ordered to become it will not become.
+        let failed: Vec<_> = self.orders.scaling.iter().filter(|(v, ..)| *v == version).copied().collect();
+        self.orders.scaling.retain(|(v, ..)| *v != version);
+        for (_, controller, action) in failed {
+            self.end_order(now, controller, action, ActionEnd::Err(reason.clone()), out);
+        }
+    }
+
+    /// A draining replica that holds nothing any more stops.
+    pub(crate) fn stop_if_drained(&mut self, now: SimTime, id: ReplicaId, out: &mut Effects) {
+        let r = &self.replicas[id.index()];
+        if r.state == ReplicaState::Draining && r.load() == 0 {
+            self.enter(now, id, ReplicaState::Stopped, out);
+        }
+    }
+
+    /// An order reaches the plant. Every order gets exactly one result; a repeated one gets the same again.
+    pub fn order(&mut self, now: SimTime, order: &Action, out: &mut Effects) {
+        let (controller, id) = (order.controller, order.id);
+        if let Some(end) = self.orders.ends.get(&(controller, id)) {
+            if let Some(end) = end.clone() {
+                self.answer(now, ActionResult { action: id, end }, out);
+            }
+            return;
+        }
+        self.orders.ends.insert((controller, id), None);
+        let newest = self.orders.epochs.entry(controller).or_default();
+        if order.epoch < *newest {
+            let reason = format!("order of plan {} after plan {newest}", order.epoch);
+            return self.end_order(now, controller, id, ActionEnd::Err(reason), out);
+        }
+        *newest = order.epoch;
+        let end = match &order.kind {
+            ActionKind::Scale { version, replicas } if version.index() < self.pools.len() => {
+                self.orders.scaling.push((*version, controller, id));
+                self.scale(now, *version, *replicas, out);
+                return;
+            }
+            ActionKind::Scale { version, .. } => ActionEnd::Err(format!("there is no version {}", version.0)),
+            ActionKind::SetWeights(weights) => {
+                if self.router.set(weights) {
+                    out.events.push((now, Event::Weights { weights: self.router.weights() }));
+                    self.versions_in_traffic(now, out);
+                    ActionEnd::Ok
+                } else {
+                    ActionEnd::Err("weights do not add up to all traffic over known versions".to_owned())
+                }
+            }
+            ActionKind::Query(query) => {
+                let answer = self.query(query);
+                let result = QueryResult { action: id, answer };
+                out.inputs.push((now + CONTROL_DELAY, Input::QueryResult(result)));
+                ActionEnd::Ok
+            }
+            ActionKind::Notify(_) => ActionEnd::Ok,
+        };
+        self.end_order(now, controller, id, end, out);
+    }
+
+    fn end_order(&mut self, now: SimTime, controller: ControllerId, id: ActionId, end: ActionEnd, out: &mut Effects) {
+        self.orders.ends.insert((controller, id), Some(end.clone()));
+        let result = ActionResult { action: id, end };
+        out.events.push((now, Event::OrderEnded(result.clone())));
+        self.answer(now, result, out);
+    }
+
+    fn answer(&mut self, now: SimTime, result: ActionResult, out: &mut Effects) {
+        out.inputs.push((now + CONTROL_DELAY, Input::ActionResult(result)));
+    }
+
+    fn scale(&mut self, now: SimTime, version: VersionId, replicas: u32, out: &mut Effects) {
+        self.pools[version.index()].desired = replicas;
+        let members: Vec<ReplicaId> = self.members(version).map(|r| r.id).collect();
+        for &id in members.iter().skip(replicas as usize) {
+            self.enter(now, id, ReplicaState::Draining, out);
+            self.stop_if_drained(now, id, out);
+        }
+        for _ in members.len()..replicas as usize {
+            let id = self.add_replica(version);
+            self.begin(now, id, ReplicaState::Fetching, out);
+        }
+        self.settle_scaling(now, version, out);
+    }
+
+    /// Ends scale orders whose pool is what it should be.
+    fn settle_scaling(&mut self, now: SimTime, version: VersionId, out: &mut Effects) {
+        let pool = &self.pools[version.index()];
+        let draining =
+            self.replicas.iter().any(|r| r.version == version && r.state == ReplicaState::Draining);
+        if pool.ready.len() != pool.desired as usize || draining {
+            return;
+        }
+        let done: Vec<_> = self.orders.scaling.iter().filter(|(v, ..)| *v == version).copied().collect();
+        self.orders.scaling.retain(|(v, ..)| *v != version);
+        for (_, controller, action) in done {
+            self.end_order(now, controller, action, ActionEnd::Ok, out);
+        }
+    }
+
+    fn query(&self, query: &Query) -> Answer {
+        match query {
+            Query::Served => Answer::Served(
+                self.pools
+                    .iter()
+                    .flat_map(|pool| &pool.ready)
+                    .filter_map(|id| {
+                        let r = &self.replicas[id.index()];
+                        let instance = self.instances.get(usize::from(r.instance?))?;
+                        (self.router.weight(r.version).0 > 0).then_some((r.id, r.version, instance.artifact.digest))
+                    })
+                    .collect(),
+            ),
+            Query::SuccessRate { version, window } => self.telemetry.success_rate(*version, *window),
+            Query::Latency { version, quantile, window } => {
+                self.telemetry.latency_quantile(*version, quantile.share(), *window)
+            }
+        }
+    }
+
+    /// Whether a row of this outcome reached a model.
+    pub(crate) const fn has_score(outcome: Outcome) -> bool {
+        matches!(outcome, Outcome::Answered)
+    }
+}

@@ -1,0 +1,320 @@
+//! Owns the telemetry pipeline: ended requests become counters, histograms and log rows; scrapes carry them, late and
+//! partial, to the controller.
+
+use crate::event::{
+    Answer, Event, Gap, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, Outcome, RequestEnd,
+};
+use crate::id::{RequestId, SegmentId, SourceId, VersionId};
+use crate::rng::{Seed, Stream};
+use crate::stats::histogram::Histogram;
+use crate::time::{SimTime, Span};
+use crate::world::config::WorldConfig;
+use crate::world::inference::{BlockOutcome, RowOutcome, RuntimeError};
+use crate::world::plant::{Ended, World};
+use crate::world::predictions::Predictions;
+use crate::world::schedule::{Class, Effects, Key, WorldEvent};
+use crate::world::traffic::{BLOCK, Block, NO_LABEL};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Cumulative counters of one (version, segment, replica).
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Counters {
+    ended: [u64; 6],
+    latency: Histogram,
+}
+
+/// A label under way: (known at, ordinal, value).
+type Label = (SimTime, u64, f32);
+
+/// The pipeline's state.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Telemetry {
+    scrape: Span,
+    loss: Stream,
+    loss_share: f64,
+    /// By (replica + 1, or 0 for requests that reached none) and segment.
+    counters: Vec<BTreeMap<(VersionId, SegmentId), Counters>>,
+    /// Log rows since the last scrape, by source and version.
+    rows: BTreeMap<(SourceId, VersionId), Observations>,
+    /// Labels by the scrape that will bring them, then by source.
+    labels: BTreeMap<u64, Vec<Vec<Label>>>,
+    /// The scrape that arrived last.
+    last: SimTime,
+    /// Totals per version at past scrapes, for queries: (time, per version (ended, latency)).
+    totals: VecDeque<(SimTime, Vec<Counters>)>,
+    sources: usize,
+    /// Whether log rows carry features: some signal reads them.
+    reads_features: bool,
+}
+
+/// Past scrapes kept for queries.
+const SCRAPES_KEPT: usize = 64;
+
+impl Telemetry {
+    /// Nothing measured yet.
+    #[must_use]
+    pub(crate) fn new(config: &WorldConfig, sources: usize, seed: Seed, reads_features: bool) -> Self {
+        Self {
+            scrape: config.telemetry.scrape,
+            loss: Stream::named(seed, "telemetry", "loss"),
+            loss_share: config.telemetry.loss,
+            counters: vec![BTreeMap::new()],
+            rows: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            last: SimTime::ZERO,
+            totals: VecDeque::new(),
+            sources,
+            reads_features,
+        }
+    }
+
+    /// The n-th scrape.
+    #[must_use]
+    pub(crate) fn next_scrape(config: &WorldConfig, n: u64) -> (Key, WorldEvent) {
+        let at = SimTime(config.telemetry.scrape.0.saturating_mul(n));
+        (Key { at, class: Class::Sample, entity: 0, seq: n }, WorldEvent::Scrape(n))
+    }
+
+    fn count(&mut self, end: &RequestEnd) {
+        let place = end.replica.map_or(0, |r| r.index() + 1);
+        if self.counters.len() <= place {
+            self.counters.resize_with(place + 1, BTreeMap::new);
+        }
+        let counters = self.counters[place].entry((end.version, end.segment)).or_default();
+        counters.ended[end.outcome as usize] += 1;
+        if end.outcome.is_answered() {
+            counters.latency.record(end.ended.since(end.arrived).0);
+        }
+    }
+
+    fn log(&mut self, end: &RequestEnd, block: &Block, slot: usize) {
+        let key = (end.request.source, end.version);
+        let width = if self.reads_features { block.width } else { 0 };
+        let rows = self.rows.entry(key).or_insert_with(|| Observations {
+            scraped_at: SimTime::ZERO,
+            source: key.0,
+            version: key.1,
+            ordinals: Vec::new(),
+            ended: Vec::new(),
+            segments: Vec::new(),
+            scores: Vec::new(),
+            features: vec![Vec::new(); width],
+        });
+        rows.ordinals.push(end.request.ordinal);
+        rows.ended.push(end.ended);
+        rows.segments.push(end.segment);
+        rows.scores.push(end.score);
+        for (column, &x) in rows.features.iter_mut().zip(&block.features[slot * block.width..]) {
+            column.push(x);
+        }
+    }
+
+    fn await_label(&mut self, end: &RequestEnd, delay: Span) {
+        let known = end.ended + delay;
+        let n = known.0.div_ceil(self.scrape.0.max(1));
+        let sources = self.sources;
+        let due = self.labels.entry(n).or_insert_with(|| vec![Vec::new(); sources]);
+        due[end.request.source.index()].push((known, end.request.ordinal, end.truth));
+    }
+
+    fn metrics(&self, now: SimTime, world_gauges: Vec<GaugeRow>) -> Metrics {
+        let mut rows: Vec<MetricsRow> = Vec::new();
+        for (place, by_segment) in self.counters.iter().enumerate() {
+            let replica = (place > 0).then(|| crate::id::ReplicaId(place as u32 - 1));
+            rows.extend(by_segment.iter().map(|(&(version, segment), c)| MetricsRow {
+                version,
+                segment,
+                replica,
+                ended: c.ended,
+                latency: c.latency.clone(),
+            }));
+        }
+        rows.sort_by_key(|r| (r.version, r.segment, r.replica));
+        Metrics { scraped_at: now, rows, gauges: world_gauges }
+    }
+
+    fn keep_totals(&mut self, now: SimTime, versions: usize) {
+        let mut totals = vec![Counters::default(); versions];
+        for ((version, _), c) in self.counters.iter().flatten() {
+            let total = &mut totals[version.index()];
+            total.ended.iter_mut().zip(c.ended).for_each(|(sum, n)| *sum += n);
+            total.latency.merge(&c.latency);
+        }
+        self.totals.push_back((now, totals));
+        if self.totals.len() > SCRAPES_KEPT {
+            self.totals.pop_front();
+        }
+    }
+
+    /// What ended in a window that ends at the last scrape.
+    fn over(&self, version: VersionId, window: Span) -> Option<Counters> {
+        let (now, latest) = self.totals.back()?;
+        let latest = latest.get(version.index())?;
+        let from = now.minus(window);
+        let earlier = self.totals.iter().rev().find(|(at, _)| *at <= from).and_then(|(_, t)| t.get(version.index()));
+        let Some(earlier) = earlier else { return Some(latest.clone()) };
+        let mut ended = latest.ended;
+        ended.iter_mut().zip(earlier.ended).for_each(|(n, before)| *n -= before);
+        Some(Counters { ended, latency: latest.latency.diff(&earlier.latency)? })
+    }
+
+    /// The answer to a success-rate query: empty when nothing ended in the window.
+    pub(crate) fn success_rate(&self, version: VersionId, window: Span) -> Answer {
+        let Some(counters) = self.over(version, window) else { return Answer::Empty };
+        let all: u64 = counters.ended.iter().sum();
+        match all {
+            0 => Answer::Empty,
+            _ => Answer::Series(vec![counters.ended[Outcome::Answered as usize] as f64 / all as f64]),
+        }
+    }
+
+    /// The answer to a latency query in seconds: empty when nothing was answered in the window.
+    pub(crate) fn latency_quantile(&self, version: VersionId, q: f64, window: Span) -> Answer {
+        self.over(version, window)
+            .and_then(|c| c.latency.quantile(q))
+            .map_or(Answer::Empty, |ns| Answer::Series(vec![ns / 1e9]))
+    }
+}
+
+/// The scores asked for last, so that a run of requests of one block asks once.
+#[derive(Default)]
+struct LastScores(Option<((u16, SourceId, u64), Arc<BlockOutcome>)>);
+
+impl LastScores {
+    fn get(
+        &mut self,
+        world: &World,
+        ended: &Ended,
+        block: &Block,
+        models: &mut Predictions,
+    ) -> Result<f32, RuntimeError> {
+        let key = (ended.instance, ended.source, block.first);
+        if self.0.as_ref().is_none_or(|(last, _)| *last != key) {
+            let Some(instance) = world.instances.get(usize::from(ended.instance)) else { return Ok(f32::NAN) };
+            let schema = world.sources[ended.source.index()].schema;
+            let columns = instance.columns.get(schema.index()).and_then(Option::as_deref);
+            self.0 = Some((key, models.block(&instance.artifact, columns, block)?));
+        }
+        let slot = ended.ordinal as usize % BLOCK;
+        Ok(match self.0.as_ref().map(|(_, scores)| &**scores) {
+            Some(BlockOutcome::Scores(scores)) => scores[slot],
+            Some(BlockOutcome::Rows(rows)) => match rows[slot] {
+                RowOutcome::Score(score) => score,
+                RowOutcome::Failed => f32::NAN,
+            },
+            _ => f32::NAN,
+        })
+    }
+}
+
+impl World {
+    /// Accounts for the requests that have ended: scores are asked for now, in blocks.
+    pub(crate) fn tell(&mut self, models: &mut Predictions, out: &mut Effects) -> Result<(), RuntimeError> {
+        let mut pending = std::mem::take(&mut self.ended);
+        let mut last: Vec<LastScores> = Vec::new();
+        last.resize_with(self.instances.len().max(1), LastScores::default);
+        for ended in &pending {
+            let Some(block) = self.sources[ended.source.index()].block(ended.ordinal).map(Arc::clone) else { continue };
+            let slot = ended.ordinal as usize % BLOCK;
+            let answered = Self::has_score(ended.outcome);
+            let score = match last.get_mut(usize::from(ended.instance)) {
+                Some(last) if answered => last.get(self, ended, &block, models)?,
+                _ => f32::NAN,
+            };
+            let end = RequestEnd {
+                request: RequestId { source: ended.source, ordinal: ended.ordinal, attempt: 0 },
+                version: ended.version,
+                replica: ended.replica,
+                segment: block.segment[slot],
+                arrived: block.arrived[slot],
+                ended: ended.at,
+                outcome: ended.outcome,
+                score,
+                truth: block.truth[slot],
+                tainted: answered && self.instances.get(usize::from(ended.instance)).is_some_and(|i| i.tainted),
+            };
+            self.telemetry.count(&end);
+            if answered {
+                self.telemetry.log(&end, &block, slot);
+                let delay = block.label_delay[slot];
+                if delay != NO_LABEL {
+                    self.telemetry.await_label(&end, delay);
+                }
+            }
+            self.sources[ended.source.index()].account(ended.ordinal);
+            out.ends.push(end);
+        }
+        pending.clear();
+        self.ended = pending;
+        Ok(())
+    }
+
+    /// Reads telemetry: what it finds reaches the controller a lag later, or never.
+    pub(crate) fn scrape(
+        &mut self,
+        now: SimTime,
+        n: u64,
+        models: &mut Predictions,
+        out: &mut Effects,
+    ) -> Result<(), RuntimeError> {
+        self.tell(models, out)?;
+        let next = Telemetry::next_scrape(&self.config, n + 1);
+        if next.0.at <= self.config.horizon {
+            out.schedule.push(next);
+        }
+        let gauges = self
+            .replicas
+            .iter()
+            .map(|r| GaugeRow {
+                version: r.version,
+                replica: r.id,
+                state: r.state,
+                queued: r.queue.len() as u32,
+                in_flight: r.busy,
+            })
+            .collect();
+        let visible = now + self.config.telemetry.lag;
+        let versions = self.config.versions.len();
+        let telemetry = &mut self.telemetry;
+        telemetry.keep_totals(now, versions);
+        let rows = std::mem::take(&mut telemetry.rows);
+        telemetry.loss.seek(n * 2);
+        if telemetry.loss.uniform() < telemetry.loss_share {
+            let gap = Gap { from: telemetry.last, to: now };
+            out.events.push((now, Event::Gap(gap)));
+            out.inputs.push((visible, Input::Gap(gap)));
+            return Ok(());
+        }
+        telemetry.last = now;
+        for (_, mut observations) in rows {
+            observations.scraped_at = now;
+            out.inputs.push((visible, Input::Observations(observations)));
+        }
+        let later = telemetry.labels.split_off(&(n + 1));
+        let due = std::mem::replace(&mut telemetry.labels, later);
+        let mut by_source: Vec<Vec<Label>> = vec![Vec::new(); telemetry.sources];
+        for batch in due.into_values() {
+            by_source.iter_mut().zip(batch).for_each(|(all, some)| all.extend(some));
+        }
+        for (source, mut labels) in by_source.into_iter().enumerate() {
+            if labels.is_empty() {
+                continue;
+            }
+            labels.sort_unstable_by_key(|&(known, ordinal, _)| (known, ordinal));
+            out.inputs.push((
+                visible,
+                Input::Labels(Labels {
+                    scraped_at: now,
+                    source: SourceId(source as u16),
+                    ordinals: labels.iter().map(|l| l.1).collect(),
+                    labels: labels.iter().map(|l| l.2).collect(),
+                }),
+            ));
+        }
+        // Metrics come last: with them a scrape is complete.
+        let metrics = telemetry.metrics(now, gauges);
+        out.inputs.push((visible, Input::Metrics(metrics)));
+        Ok(())
+    }
+}
