@@ -8,6 +8,7 @@ pub mod detect;
 pub mod digest;
 pub mod event;
 pub mod id;
+pub mod plan;
 pub mod report;
 pub mod rng;
 pub mod sim;

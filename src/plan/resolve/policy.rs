@@ -1,0 +1,167 @@
+//! Owns the resolution of policies: signals by name, rules by text → the controller's configuration.
+
+use crate::control::config::{OnMissing, PolicyConfig, Revert, Rights, Rule};
+use crate::detect::config::{Columns, Reference, SignalConfig, SignalKind};
+use crate::event::{Verdict, Weight};
+use crate::id::SignalId;
+use crate::plan::diagnostic::{Diagnostic, did_you_mean};
+use crate::plan::document::Place;
+use crate::plan::expression;
+use crate::plan::policy::{self as wire, How, Policy, Signal, Then};
+use crate::plan::resolve::small;
+use crate::time::Span;
+
+/// The policy against the columns of each source of traffic (`None` if they are not known).
+pub(crate) fn policy(
+    wire: &Policy,
+    place: &Place<'_>,
+    columns: Option<&[Vec<String>]>,
+    found: &mut Vec<Diagnostic>,
+) -> PolicyConfig {
+    let signals: Vec<SignalConfig> = wire
+        .signals
+        .iter()
+        .map(|(name, signal)| {
+            let at = place.at("signals").at(name);
+            check_name(name, &at, found);
+            SignalConfig { name: name.clone(), kind: kind(signal, &at, columns, found) }
+        })
+        .collect();
+    let rules = wire.rule.iter().enumerate().filter_map(|(i, r)| rule(r, i, &place.at("rule").at(i), &signals, found)).collect();
+    duplicates(&wire.rule, &place.at("rule"), found);
+    PolicyConfig {
+        name: wire.name.clone(),
+        revert: revert(&wire.revert, &place.at("revert"), &signals, found),
+        signals,
+        rules,
+        rights: Rights { rollbacks: wire.rights.rollbacks, cooldown: wire.rights.cooldown.0 },
+    }
+}
+
+fn check_name(name: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+    let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if name == "baseline" || !letters || !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name.ends_with('-') {
+        let help = "names of signals are letters, digits, `-` and `_`, begin with a letter and are not `baseline`";
+        found.push(place.wrong_key(format!("a rule could not read a signal named `{name}`")).help(help));
+    }
+}
+
+fn kind(signal: &Signal, place: &Place<'_>, sources: Option<&[Vec<String>]>, found: &mut Vec<Diagnostic>) -> SignalKind {
+    let reference = |r: &wire::Reference| match r {
+        wire::Reference::Baseline => Reference::Baseline,
+        wire::Reference::First(span) => Reference::First(span.0),
+    };
+    match signal {
+        Signal::LatencyQuantile { quantile, window } => SignalKind::LatencyQuantile { quantile: *quantile, window: window.0 },
+        Signal::ErrorRate { window, confidence } => SignalKind::ErrorRate { window: window.0, confidence: *confidence },
+        Signal::Accuracy { window, min, threshold, confidence } => {
+            if *min > window.labels {
+                let message = format!("never a measurement: the window holds {} labels, but {min} are needed", window.labels);
+                found.push(place.at("window").wrong(message).help(format!("`min` is {min} here")));
+            }
+            SignalKind::Accuracy { labels: window.labels as usize, min: *min as usize, threshold: threshold.0, confidence: *confidence }
+        }
+        Signal::Ks { of, window, reference: r, min } => SignalKind::Ks {
+            of: columns(of, place, sources, found),
+            window: window.0,
+            reference: reference(r),
+            min: *min as usize,
+        },
+        Signal::Psi { of, window, reference: r, bins, alpha, min } => SignalKind::Psi {
+            of: columns(of, place, sources, found),
+            window: window.0,
+            reference: reference(r),
+            bins: *bins as usize,
+            alpha: *alpha,
+            min: *min as usize,
+        },
+    }
+}
+
+fn columns(of: &str, place: &Place<'_>, sources: Option<&[Vec<String>]>, found: &mut Vec<Diagnostic>) -> Columns {
+    match of {
+        "score" => return Columns::Score,
+        "features" => return Columns::Features,
+        "all" => return Columns::All,
+        _ => {}
+    }
+    let Some([first, rest @ ..]) = sources else { return Columns::Score };
+    let mut names = vec!["score", "features", "all"];
+    names.extend(first.iter().map(String::as_str));
+    let Some(index) = first.iter().position(|c| c == of) else {
+        let help = did_you_mean(of, &names, "it can be");
+        found.push(place.at("of").wrong(format!("unknown feature `{of}`")).label("no such feature").maybe_help(help));
+        return Columns::Score;
+    };
+    if rest.iter().any(|c| c.get(index).is_none_or(|name| name != of)) {
+        let message = format!("not every source of traffic has `{of}` at the same place");
+        found.push(place.at("of").wrong(message).help("look at the score, or at all features"));
+    }
+    Columns::Feature(index)
+}
+
+fn rule(r: &wire::Rule, index: usize, place: &Place<'_>, signals: &[SignalConfig], found: &mut Vec<Diagnostic>) -> Option<Rule> {
+    let when = match expression::parse(&r.when, signals) {
+        Ok(condition) => condition,
+        Err(errors) => {
+            for e in errors {
+                found.push(place.at("when").wrong_part(e.at, e.message).maybe_help(e.help));
+            }
+            return None;
+        }
+    };
+    Some(Rule {
+        name: r.name.clone().unwrap_or_else(|| format!("rule {}", index + 1)),
+        text: r.when.clone(),
+        when,
+        looks: r.looks,
+        then: match r.then {
+            Then::Rollback => Verdict::Rollback,
+            Then::Halt => Verdict::Halt,
+            Then::Alert => Verdict::Alert,
+        },
+        on_missing: match r.on_missing {
+            wire::OnMissing::Inconclusive => OnMissing::Inconclusive,
+            wire::OnMissing::Pass => OnMissing::Pass,
+            wire::OnMissing::Fail => OnMissing::Fail,
+        },
+    })
+}
+
+fn duplicates(rules: &[wire::Rule], place: &Place<'_>, found: &mut Vec<Diagnostic>) {
+    for (i, rule) in rules.iter().enumerate() {
+        let Some(name) = &rule.name else { continue };
+        if rules[..i].iter().any(|other| other.name.as_ref() == Some(name)) {
+            found.push(place.at(i).at("name").wrong(format!("two rules are named `{name}`")));
+        }
+    }
+}
+
+fn revert(wire: &wire::Revert, place: &Place<'_>, signals: &[SignalConfig], found: &mut Vec<Diagnostic>) -> Revert {
+    let at_once = (vec![Weight::NONE], Span::ZERO, None, Span::ZERO);
+    let (steps, every, gate, gate_patience) = match &wire.how {
+        How::Word(_) => at_once,
+        How::Steps(how) => {
+            let place = place.at("how");
+            let steps: Vec<Weight> = how.steps.iter().map(|s| Weight::from_share(s.0)).collect();
+            if steps.windows(2).any(|w| w[1] >= w[0]) || steps.last() != Some(&Weight::NONE) {
+                let help = "steps are shares of traffic left on the bad version, each smaller, down to 0, like [0.5, 0.0]";
+                found.push(place.at("steps").wrong("the steps do not go down to 0").help(help));
+            }
+            let names: Vec<&str> = signals.iter().map(|s| s.name.as_str()).collect();
+            let noun = ("signal", "signals of this policy");
+            let gate = how.gate.as_ref().and_then(|g| place.at("gate").lookup(g, &names, noun, found));
+            (steps, how.every.0, gate.map(|g| SignalId(small(g))), how.gate_patience.0)
+        }
+    };
+    Revert {
+        steps,
+        every,
+        gate,
+        gate_patience,
+        wait_ready: wire.wait_ready,
+        verify_window: wire.verify.window.0,
+        verify_requests: u64::from(wire.verify.requests),
+        patience: wire.patience.0,
+    }
+}

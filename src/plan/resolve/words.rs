@@ -1,0 +1,64 @@
+//! Owns faults in words: one line that a person reads in reports.
+
+use crate::artifact::corrupt::Damage;
+use crate::id::Names;
+use crate::time::Span;
+use crate::world::config::{Bound, Effect, Fault};
+
+/// A share as a percentage without needless digits.
+fn percent(share: f64) -> String {
+    let rounded = (share * 1e6 + 0.5).floor() / 1e4;
+    format!("{rounded} %")
+}
+
+/// What the fault does, in words; `columns` are the feature names of each source.
+pub(crate) fn fault(fault: &Fault, names: &Names, columns: &[Vec<String>]) -> String {
+    let lasting = fault.until.map_or(String::new(), |until| format!(" for {}", until.since(fault.at)));
+    match &fault.effect {
+        Effect::CorruptWeights { version, change, checked, mapped, .. } => {
+            let what = match change.what {
+                Damage::ExponentBits => "exponent bits of",
+                Damage::MantissaBits => "mantissa bits of",
+                Damage::SignBit => "signs of",
+                Damage::Zero => "zeros in place of",
+                Damage::Bytes => "bit flips in",
+            };
+            let of = if change.what == Damage::Bytes { "the bytes" } else { "the weights" };
+            let check = if *checked { "seen by the digest check" } else { "behind the digest check" };
+            let reach = if *mapped { "" } else { ", for later loads only" };
+            format!("{}: {what} {} of {of}, {check}{reach}", names.version(*version), percent(change.share))
+        }
+        Effect::LatencySpike { bound, factor, add } => {
+            let place = match bound {
+                Bound::Version(version) => format!("all replicas of {}", names.version(*version)),
+                Bound::Hosts(1) => "one host".to_owned(),
+                Bound::Hosts(hosts) => format!("{hosts} hosts"),
+            };
+            let slower = match (*factor == 1.0, *add == Span::ZERO) {
+                (true, _) => format!("{add} slower"),
+                (false, true) => format!("{factor} times slower"),
+                (false, false) => format!("{factor} times and {add} slower"),
+            };
+            format!("{place}: {slower}{lasting}")
+        }
+        Effect::CovariateDrift { source, columns: moved, ramp, labels_follow } => {
+            let table = columns.get(source.index());
+            let one = |(column, scale, shift): &(usize, f64, f64)| {
+                let name = table.and_then(|t| t.get(*column)).map_or("?", String::as_str);
+                match (*scale == 1.0, *shift == 0.0) {
+                    (true, _) => format!("{name} {shift:+}"),
+                    (false, true) => format!("{name} × {scale}"),
+                    (false, false) => format!("{name} × {scale} {shift:+}"),
+                }
+            };
+            let moved: Vec<String> = moved.iter().map(one).collect();
+            let ramp = if *ramp == Span::ZERO { String::new() } else { format!(" over {ramp}") };
+            let labels = if *labels_follow { "labels follow" } else { "labels stay" };
+            format!("{}: {}{ramp}{lasting}, {labels}", names.source(*source), moved.join(", "))
+        }
+        Effect::Surge { source, factor } => format!("{}: {factor} times the requests{lasting}", names.source(*source)),
+        Effect::BadRelease { version, .. } => format!("{}: bad from birth", names.version(*version)),
+        Effect::NaturalDrift => "recorded data change by themselves".to_owned(),
+        Effect::Sham => "declared, without effect".to_owned(),
+    }
+}
