@@ -1,6 +1,6 @@
 //! Owns what a person reads on the terminal after a run: at most 25 lines of at most 100 columns.
 
-use super::story::{Milestone, clock, grouped, headline, length, milestones, outcome_words, percent, signed};
+use super::story::{Milestone, grouped, headline, length, milestones, outcome_words, percent, signed};
 use crate::report::trial::{ExpectationResult, ExpectationVerdict, Incident, Outcome, TrialReport};
 use crate::time::Span;
 
@@ -37,12 +37,13 @@ pub fn console(report: &TrialReport, options: &ConsoleOptions<'_>) -> String {
 }
 
 fn head(report: &TrialReport, ink: Ink) -> String {
-    let title = fit(&format!("{} · policy {} · seed {}", report.scenario, report.policy, report.seed), 68);
     let simulated = match report.host.wall_s {
         wall if wall > 0.0 => format!("{} simulated in {wall:.1} s", length(report.horizon)),
         _ => format!("{} simulated", length(report.horizon)),
     };
-    let gap = " ".repeat(COLUMNS_MAX.saturating_sub(width(&title) + width(&simulated)).max(2));
+    let room = COLUMNS_MAX.saturating_sub(width(&simulated) + 2);
+    let title = fit(&format!("{} · policy {} · seed {}", report.scenario, report.policy, report.seed), room);
+    let gap = " ".repeat(room - width(&title) + 2);
     format!("{}{gap}{}", ink.bold(&title), ink.dim(&simulated))
 }
 
@@ -105,7 +106,7 @@ fn brief(report: &TrialReport, incident: &Incident, lines: usize, ink: Ink) -> V
         (false, ..) if !incident.harmful => "benign".to_owned(),
         (false, ..) => "harmless here".to_owned(),
         (true, mttd, mttr) => {
-            let show = |delay: Option<Span>| delay.map_or_else(|| format!("never, within {}", incident.horizon), |d| d.to_string());
+            let show = |delay: Option<Span>| delay.map_or_else(|| "never".to_owned(), |delay| delay.to_string());
             format!("MTTD {} · MTTR {}", show(mttd), show(mttr))
         }
     };
@@ -133,7 +134,8 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
     if !report.incidents.is_empty() || report.policy_harm.is_some() {
         let mut parts = Vec::new();
         if report.incidents.iter().any(|incident| incident.harmful) {
-            parts.push(format!("{} bad because of it", signed(report.harm_suffered)));
+            let of = if report.incidents.len() > 1 { "them" } else { "it" };
+            parts.push(format!("{} bad because of {of}", signed(report.harm_suffered)));
             parts.push(format!("{} avoided", signed(report.harm_avoided)));
         }
         parts.push(format!("{} caused by the policy", signed(report.policy_harm)));
@@ -272,9 +274,4 @@ impl Ink {
         };
         self.paint(code, text)
     }
-}
-
-/// For the picture and the postmortem, which have no room for milliseconds.
-pub(super) fn brief_time(step: &Milestone) -> String {
-    step.at.map_or_else(|| "never".to_owned(), clock)
 }

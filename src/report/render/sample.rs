@@ -304,6 +304,7 @@ pub(super) fn shapes() -> Vec<(&'static str, TrialReport)> {
     }];
     for result in &mut missed.expectations {
         result.verdict = ExpectationVerdict::Missed;
+        result.measured = "missed".to_owned();
     }
     let mut several = sample();
     let mut crowd = sample();

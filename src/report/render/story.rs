@@ -54,7 +54,7 @@ pub(super) fn milestones(report: &TrialReport, incident: &Incident) -> Vec<Miles
     if let Some(started) = incident.revert_started {
         push("reverting", Some(started), revert_note(report, incident, started), None);
         match incident.reverted {
-            Some(reverted) => push("reverted", Some(reverted), reverted_note(report, reverted), None),
+            Some(reverted) => push("reverted", Some(reverted), reverted_note(report, incident, reverted), None),
             None => push("reverted", None, revert_failure(report, started).unwrap_or_else(never), None),
         }
     }
@@ -124,7 +124,7 @@ fn revert_note(report: &TrialReport, incident: &Incident, started: SimTime) -> S
     }
 }
 
-fn reverted_note(report: &TrialReport, reverted: SimTime) -> String {
+fn reverted_note(report: &TrialReport, incident: &Incident, reverted: SimTime) -> String {
     let done = report.events.iter().find_map(|fact| match &fact.event {
         Event::RevertDone { digest, replicas, .. } if fact.at >= reverted => Some((digest.short(), *replicas)),
         _ => None,
@@ -132,7 +132,8 @@ fn reverted_note(report: &TrialReport, reverted: SimTime) -> String {
     match done {
         Some((digest, 1)) => format!("the only replica answers with {digest}"),
         Some((digest, replicas)) => format!("all {replicas} replicas answer with {digest}"),
-        None => "the bad version is out of the traffic".to_owned(),
+        None if incident.harmful => "the bad version is out of the traffic".to_owned(),
+        None => "the new version is out of the traffic".to_owned(),
     }
 }
 
@@ -191,7 +192,8 @@ pub(super) fn bad_version(report: &TrialReport, incident: &Incident) -> Option<V
     let worst = during.first()?;
     // Two versions that are hurt alike share a cause that is neither of them.
     let alone = during.get(1).is_none_or(|second| worst.0 > 1.5 * second.0);
-    let worse = share(worst.1, SimTime::ZERO, injected).is_none_or(|before| worst.0 > before);
+    let margin = report.objective.recovery.margin;
+    let worse = share(worst.1, SimTime::ZERO, injected).is_none_or(|before| worst.0 > before + margin);
     (alone && worse).then_some(worst.1)
 }
 
@@ -293,11 +295,6 @@ pub(super) fn clock(at: SimTime) -> String {
 /// Instants as spans, for "40 min simulated".
 pub(super) const fn length(at: SimTime) -> Span {
     Span(at.0)
-}
-
-/// The first 12 characters of a digest.
-pub(super) fn short(digest: &str) -> String {
-    if digest.chars().count() <= 13 { digest.to_owned() } else { format!("{}…", digest.chars().take(12).collect::<String>()) }
 }
 
 /// The name of a signal's field by its place. The trace carries values in the order the signal's kind documents; how many

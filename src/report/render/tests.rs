@@ -52,7 +52,7 @@ fn a_missed_expectation_ends_with_the_line_that_reproduces_it() {
     let lines = lines(&missed, false);
     assert_eq!(lines.last().unwrap(), &format!("  reproduce: {COMMAND}"));
     let text = lines.join("\n");
-    assert!(text.contains("never, within 34 min") && text.contains("✗ outcome recovered (recovered)"), "{text}");
+    assert!(text.contains("never, within 34 min") && text.contains("✗ outcome recovered (missed)"), "{text}");
 }
 
 #[test]

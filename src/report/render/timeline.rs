@@ -107,6 +107,9 @@ fn paint<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Dra
         panel.draw(&scene, canvas, from, to)?;
     }
     marks.draw(canvas, below_title + 10.0, bottom)?;
+    for &(panel, from, _) in &frames {
+        panel.title(&scene, canvas, from)?;
+    }
     axis(&scene, &marks, canvas, bottom)?;
     canvas.finish()
 }
@@ -146,8 +149,8 @@ fn axis<B: DrawingBackend>(scene: &Scene<'_>, marks: &Marks, canvas: &mut Canvas
     canvas.text(((PLOT.0 + PLOT.1) / 2.0, y + 38.0), "time since the start (min:s)", Text::plain(13.0).anchor(Anchor::Middle).ink(Ink::SOFT))?;
     let mut y = y + 2.0;
     for (ink, words) in marks.legend() {
-        canvas.rect((PLOT.1 + 14.0, y), (PLOT.1 + 32.0, y + 13.0), ink)?;
-        canvas.text((PLOT.1 + 40.0, y + 11.0), words, Text::plain(12.5))?;
+        canvas.rect((PLOT.1 + 32.0, y), (PLOT.1 + 50.0, y + 13.0), ink)?;
+        canvas.text((PLOT.1 + 58.0, y + 11.0), words, Text::plain(12.5))?;
         y += 19.0;
     }
     Ok(())

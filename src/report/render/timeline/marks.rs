@@ -23,13 +23,22 @@ const WELL: Ink = Ink::rgb(0x00, 0x6B, 0x4E);
 struct Mark {
     at: SimTime,
     x: f64,
-    names: Vec<String>,
+    names: Vec<&'static str>,
+    /// Of which fault, where there are several.
+    of: Option<String>,
     /// Smaller is more telling.
     rank: u8,
     ink: Ink,
     /// The row of its label, 0 next to the panels.
     row: Option<usize>,
     width: f64,
+}
+
+impl Mark {
+    fn words(&self) -> String {
+        let names = self.names.join(", ");
+        self.of.as_ref().map_or(names.clone(), |of| format!("{names} [{of}]"))
+    }
 }
 
 /// All milestones of a trial, laid out.
@@ -46,7 +55,7 @@ impl Marks {
     pub(super) fn new<B: DrawingBackend>(report: &TrialReport, scene: &Scene<'_>, canvas: &Canvas<B>) -> Self {
         let mut marks = gather(report, scene);
         for mark in &mut marks {
-            mark.width = canvas.text_width(&clock(mark.at), TIME) + 7.0 + canvas.text_width(&mark.names.join(", "), LABEL) + 18.0;
+            mark.width = canvas.text_width(&clock(mark.at), TIME) + 7.0 + canvas.text_width(&mark.words(), LABEL) + 18.0;
         }
         let rows = place(&mut marks);
         Self { marks, shades: shades(report, scene), rows }
@@ -82,7 +91,7 @@ impl Marks {
             let time = clock(mark.at);
             canvas.text((mark.x + 5.0, y), &time, TIME.ink(mark.ink))?;
             let x = mark.x + 12.0 + canvas.text_width(&time, TIME);
-            canvas.text((x, y), &mark.names.join(", "), LABEL.ink(mark.ink))?;
+            canvas.text((x, y), &mark.words(), LABEL.ink(mark.ink))?;
         }
         Ok(())
     }
@@ -103,30 +112,28 @@ fn gather(report: &TrialReport, scene: &Scene<'_>) -> Vec<Mark> {
                 "reverted" => (2, POLICY),
                 _ => (1, WELL),
             };
-            let mut name = if incident.harmful { step.name.to_owned() } else { format!("{} (benign)", step.name) };
-            if several {
-                name = format!("{name} [{}]", report.names.fault(incident.fault).chars().take(18).collect::<String>());
-            }
-            marks.push(Mark { at, x: scene.x(at), names: vec![name], rank, ink, row: None, width: 0.0 });
+            let name = if step.name == "injected" && !incident.harmful { "benign disturbance begins" } else { step.name };
+            let of = several.then(|| report.names.fault(incident.fault).chars().take(24).collect::<String>());
+            marks.push(Mark { at, x: scene.x(at), names: vec![name], of, rank, ink, row: None, width: 0.0 });
         }
     }
     // Rollbacks that no incident accounts for are the story of a false one.
     for fact in &report.events {
         let known = |mark: &Mark| mark.at == fact.at && mark.names.iter().any(|name| name.starts_with("revert"));
-        let name = match fact.event {
-            Event::RevertStarted { .. } => "rollback ordered",
-            _ => continue,
-        };
+        if !matches!(fact.event, Event::RevertStarted { .. }) {
+            continue;
+        }
         if fact.at <= scene.end && !marks.iter().any(known) {
-            marks.push(Mark { at: fact.at, x: scene.x(fact.at), names: vec![name.to_owned()], rank: 0, ink: POLICY, row: None, width: 0.0 });
+            let (x, names) = (scene.x(fact.at), vec!["rollback begins"]);
+            marks.push(Mark { at: fact.at, x, names, of: None, rank: 0, ink: POLICY, row: None, width: 0.0 });
         }
     }
     marks.sort_by_key(|mark| mark.at);
-    // What is less than a few pixels apart is one line with several names.
+    // What is less than a few pixels apart is one line with several names, as long as it is about one fault.
     let mut merged: Vec<Mark> = Vec::new();
     for mark in marks {
         match merged.last_mut() {
-            Some(last) if mark.x - last.x < 3.0 && last.names.len() < 4 => {
+            Some(last) if mark.x - last.x < 3.0 && last.of == mark.of && last.names.len() < 4 => {
                 last.names.extend(mark.names);
                 last.rank = last.rank.min(mark.rank);
             }

@@ -4,10 +4,11 @@ use super::PLOT;
 use super::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Point, Text};
 use super::series::{self, Bin, Run};
 use super::signals;
+use crate::event::Event;
 use crate::id::VersionId;
 use crate::report::objective::Loss;
-use crate::report::render::story::bad_version;
-use crate::report::trial::TrialReport;
+use crate::report::render::story::{bad_version, percent};
+use crate::report::trial::{Incident, TrialReport};
 use crate::time::SimTime;
 use plotters::backend::DrawingBackend;
 
@@ -19,6 +20,8 @@ const VERSIONS: [Ink; 5] = [
     Ink::rgb(0xCC, 0x79, 0xA7),
     Ink::rgb(0x56, 0xB4, 0xE9),
 ];
+/// Requests that make a share worth a point.
+const ENOUGH: u64 = 200;
 const FAILED: Ink = Ink::rgb(0x30, 0x30, 0x30);
 const LATE: Ink = Ink::rgb(0xE8, 0xC2, 0x20);
 const WRONG: Ink = Ink::rgb(0xC4, 0xC4, 0xC4);
@@ -31,6 +34,8 @@ pub(super) struct Scene<'a> {
     plot: (f64, f64),
     /// Versions that a fault made bad.
     bad: Vec<VersionId>,
+    /// When something changed at once.
+    cuts: Vec<SimTime>,
 }
 
 /// A scale from values to pixels: `low` is at the bottom.
@@ -58,7 +63,9 @@ impl<'a> Scene<'a> {
         let mut bad: Vec<VersionId> = report.incidents.iter().filter_map(|incident| bad_version(report, incident)).collect();
         bad.sort_unstable();
         bad.dedup();
-        Self { report, bins: series::bins(report), end: end.max(SimTime(1)), plot, bad }
+        let steps = |incident: &Incident| [incident.injected, incident.onset, incident.reverted].into_iter().flatten();
+        let cuts = report.incidents.iter().flat_map(steps).collect();
+        Self { report, bins: series::bins(report), end: end.max(SimTime(1)), plot, bad, cuts }
     }
 
     /// Where an instant is on the time axis.
@@ -154,6 +161,17 @@ pub(super) enum Panel {
 
 impl Panel {
     pub(super) fn draw<B: DrawingBackend>(self, scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
+        match self {
+            Self::Traffic => traffic(scene, canvas, top, bottom),
+            Self::Latency => latency(scene, canvas, top, bottom),
+            Self::Bad => bad(scene, canvas, top, bottom),
+            Self::Signals => signals::draw(scene, canvas, top, bottom),
+            Self::Accuracy => accuracy(scene, canvas, top, bottom),
+        }
+    }
+
+    /// The title above the panel, over the milestones' lines.
+    pub(super) fn title<B: DrawingBackend>(self, scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64) -> Drawn {
         let (title, note) = match self {
             Self::Traffic => ("Who served", "share of the requests that each version got"),
             Self::Latency => ("Latency", "p50 and p99 of the answered, milliseconds, logarithmic"),
@@ -164,16 +182,11 @@ impl Panel {
                 Loss::Absolute { .. } => ("Accuracy", "answers within tolerance, against the truth that the policy never sees"),
             },
         };
-        canvas.text((PLOT.0, top - 8.0), title, Text::bold(14.0))?;
         let x = PLOT.0 + canvas.text_width(title, Text::bold(14.0)) + 12.0;
-        canvas.text((x, top - 8.0), note, Text::plain(13.0).ink(Ink::SOFT))?;
-        match self {
-            Self::Traffic => traffic(scene, canvas, top, bottom),
-            Self::Latency => latency(scene, canvas, top, bottom),
-            Self::Bad => bad(scene, canvas, top, bottom),
-            Self::Signals => signals::draw(scene, canvas, top, bottom),
-            Self::Accuracy => accuracy(scene, canvas, top, bottom),
-        }
+        let end = x + canvas.text_width(note, Text::plain(13.0)) + 4.0;
+        canvas.rect((PLOT.0 - 2.0, top - 21.0), (end, top - 3.0), Ink::WHITE.alpha(0.9))?;
+        canvas.text((PLOT.0, top - 8.0), title, Text::bold(14.0))?;
+        canvas.text((x, top - 8.0), note, Text::plain(13.0).ink(Ink::SOFT))
     }
 }
 
@@ -217,13 +230,33 @@ fn traffic<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f6
         let share = |id: &VersionId| bin.cells.get(id.index()).map_or(0, |cell| cell.counts.requests) as f64 / all as f64;
         (all > 0).then(|| versions.iter().map(share).collect())
     })?;
+    weights(scene, canvas, &scale)?;
     scene.values(canvas, &scale, &[(0.0, "0 %".to_owned()), (0.5, "50 %".to_owned()), (1.0, "100 %".to_owned())])?;
     let keys: Vec<_> = versions.iter().rev().map(|&id| (Key::Area(scene.ink(id).alpha(0.75)), scene.name(id))).collect();
     legend(canvas, top, &keys)
 }
 
+/// Writes the weight of the version rolled out beside each of its steps, where there is room.
+fn weights<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, scale: &Scale) -> Drawn {
+    let how = Text::bold(12.5).ink(Ink::WHITE);
+    let version = scene.report.rollout.0;
+    let (mut reach, mut last) = (PLOT.0, 0.0);
+    for fact in &scene.report.events {
+        let Event::Weights { weights } = &fact.event else { continue };
+        let share = weights.iter().find(|(id, _)| *id == version).map_or(0.0, |(_, weight)| weight.share());
+        let words = format!("{} {}", scene.report.names.version(version), percent(share));
+        let (x, width) = (scene.x(fact.at) + 4.0, canvas.text_width(&words, how));
+        if share != last && share > 0.0 && x >= reach && x + width < PLOT.1 {
+            canvas.text((x, scale.y(1.0 - share).min(scale.bottom - 20.0) + 15.0), &words, how)?;
+            reach = x + width + 6.0;
+        }
+        last = share;
+    }
+    Ok(())
+}
+
 fn latency<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
-    let quantile = |id, q, enough| series::line(&scene.bins, id, enough, |cell| Some(cell.latency.quantile(q)? / 1e6));
+    let quantile = |id, q, enough| series::line(&scene.bins, &scene.cuts, id, enough, |cell| Some(cell.latency.quantile(q)? / 1e6));
     let lines: Vec<(VersionId, Vec<Run>, Vec<Run>)> =
         scene.versions().iter().map(|&id| (id, quantile(id, 0.5, 30), quantile(id, 0.99, 120))).collect();
     let limit = scene.report.objective.latency.map(|limit| limit.as_secs_f64() * 1e3);
@@ -264,7 +297,7 @@ fn bad<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, b
     let own: Vec<(VersionId, Vec<Run>)> = scene
         .versions()
         .iter()
-        .map(|&id| (id, series::line(&scene.bins, id, 60, |cell| Some(cell.counts.bad as f64 / cell.counts.requests as f64))))
+        .map(|&id| (id, series::line(&scene.bins, &scene.cuts, id, ENOUGH, |cell| Some(cell.counts.bad as f64 / cell.counts.requests as f64))))
         .collect();
     let total = |bin: &Bin| {
         let sum = |of: fn(&crate::report::trial::RequestCounts) -> u64| bin.cells.iter().map(|cell| of(&cell.counts)).sum::<u64>();
@@ -298,7 +331,7 @@ fn accuracy<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f
         .versions()
         .iter()
         .map(|&id| {
-            let runs = series::line(&scene.bins, id, 60, |cell| {
+            let runs = series::line(&scene.bins, &scene.cuts, id, ENOUGH, |cell| {
                 let answered = cell.counts.requests.saturating_sub(cell.counts.failed);
                 (answered > 0).then(|| 1.0 - cell.counts.wrong as f64 / answered as f64)
             });

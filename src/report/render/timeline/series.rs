@@ -59,8 +59,15 @@ pub(super) fn bins(report: &TrialReport) -> Vec<Bin> {
 }
 
 /// A line of one version: bins are joined until they hold `enough` requests, so that a canary with little traffic is a line
-/// and not noise; a bin without any request ends a run.
-pub(super) fn line(bins: &[Bin], version: VersionId, enough: u64, value: impl Fn(&Gathered) -> Option<f64>) -> Vec<Run> {
+/// and not noise; a bin without any request ends a run. Bins on both sides of a cut are not joined, so that no line rises
+/// before its cause.
+pub(super) fn line(
+    bins: &[Bin],
+    cuts: &[SimTime],
+    version: VersionId,
+    enough: u64,
+    value: impl Fn(&Gathered) -> Option<f64>,
+) -> Vec<Run> {
     // However thin the traffic, a point stands for a fortieth of the time at most.
     let longest = bins.last().map_or(Span::ZERO, |last| Span(last.to.0 / 40));
     let mut runs: Vec<Run> = vec![Vec::new()];
@@ -87,6 +94,11 @@ pub(super) fn line(bins: &[Bin], version: VersionId, enough: u64, value: impl Fn
             }
             continue;
         };
+        if let Some((from, _)) = open
+            && cuts.iter().any(|&cut| from < cut && cut <= bin.from)
+        {
+            close(&mut runs, &mut open, until);
+        }
         let (from, gathered) = open.get_or_insert_with(|| (bin.from, Gathered::default()));
         gathered.add(&cell.counts, &cell.latency);
         until = bin.to;

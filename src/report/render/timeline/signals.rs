@@ -89,8 +89,9 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
             scene.versions().iter().map(|&version| (version, series::signal(scene.report, id, version, scene.end))).collect();
         let (low, high) = series::extent(lines.iter().flat_map(|(_, runs)| runs)).unwrap_or((0.0, 1.0));
         // From zero where zero is near; a level that hardly moves keeps its place in the middle.
-        let low = if low >= 0.0 && low < high / 2.0 { 0.0 } else { low };
-        let pad = ((high - low) * 0.1).max(high.abs() * 0.01).max(1e-9);
+        let low = if low >= 0.0 && low < high * 0.75 { 0.0 } else { low };
+        // Nor does noise fill a lane: a lane spans at least a third of its level.
+        let pad = ((high - low) * 0.1).max((high.abs().max(low.abs()) / 3.0 - (high - low)) / 2.0).max(1e-9);
         let floor = if low == 0.0 { 0.0 } else { low - pad };
         let scale = Scale { low: floor, high: high + pad, top: from + 18.0, bottom: to - 3.0, log: false };
         let ticks: Vec<(f64, String)> = series::round_steps(scale.low, scale.high, 3).into_iter().map(|v| (v, figure(v))).collect();
