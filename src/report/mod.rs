@@ -13,3 +13,4 @@ pub mod milestones;
 pub mod objective;
 pub mod trial;
 pub mod verify;
+pub mod render;
