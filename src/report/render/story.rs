@@ -171,15 +171,16 @@ pub(super) fn weight_at(report: &TrialReport, version: VersionId, at: SimTime) -
     last.or_else(window).unwrap_or_default()
 }
 
-/// The version a fault made bad: the one its words name, else the one it was reverted from, else the one whose share of
+/// The version a fault made bad: the one its words name, else the one that curing it left, else the one whose share of
 /// bad requests was worst while users were hurt and above what it was before. `None`: no single version (all of them, or
 /// nobody was hurt).
 pub(super) fn bad_version(report: &TrialReport, incident: &Incident) -> Option<VersionId> {
     let (injected, onset) = (incident.injected?, incident.onset?);
     let ids = || (0..report.names.versions.len()).filter_map(|i| u16::try_from(i).ok().map(VersionId));
     let named = ids().find(|&id| names_version(&incident.what, report.names.version(id)));
-    if named.is_some() {
-        return named;
+    let left = || revert_pair(report, incident.revert_started?).map(|(from, _)| from);
+    if let Some(known) = named.or_else(|| if incident.curable && !incident.coincident { left() } else { None }) {
+        return Some(known);
     }
     let until = incident.recovered.unwrap_or(report.end);
     let share = |id: VersionId, from: SimTime, to: SimTime| {
@@ -213,7 +214,7 @@ pub(super) fn headline(report: &TrialReport) -> String {
             let name = report.names.version(bad);
             format!("{name} was bad: {}", main.what.strip_prefix(&format!("{name}: ")).unwrap_or(&main.what))
         }
-        None if main.counts() => format!("No version was to blame: {}", main.what),
+        None if main.counts() => format!("Users were hurt: {}", main.what),
         None => format!("Nobody was hurt: {}", main.what),
     };
     let more = match harmful.len() {

@@ -1,5 +1,6 @@
 use super::sample::{incident, sample, shapes};
 use super::*;
+use crate::report::aggregate::{Aggregate, TrialFigures, aggregate};
 use crate::report::trial::{ExpectationVerdict, RequestCounts};
 use serde_json::Value;
 
@@ -113,14 +114,51 @@ fn means_leave_the_censored_out_and_count_them() {
     assert!(json["mttd_s"].is_null() && json["incidents"][0]["recovered"].is_null());
 }
 
+fn many<'a>(reports: &[TrialReport], aggregate: &'a Aggregate) -> Many<'a> {
+    let first = &reports[0];
+    Many {
+        scenario: "silent-corruption",
+        policy: "balanced",
+        seeds: (1, reports.len() as u64),
+        horizon: first.horizon,
+        aggregate,
+        expectations: &[],
+        host: first.host,
+    }
+}
+
+fn summed(reports: &[TrialReport]) -> Aggregate {
+    aggregate(&reports.iter().map(TrialFigures::from).collect::<Vec<_>>())
+}
+
 #[test]
 fn many_trials_stand_beside_their_aggregate() {
-    let json = summary_many(&[sample(), sample()], serde_json::json!({ "n": 2 }));
+    let reports = [sample(), sample()];
+    let sum = summed(&reports);
+    let json = summary_many(&many(&reports, &sum), reports.iter().map(summary_json).collect());
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["scenario", "policy", "trials", "aggregate", "host"]);
     assert_eq!(json["trials"].as_array().unwrap().len(), 2);
-    assert_eq!(json["host"]["reference_runs"], 6);
-    assert!(summary_many(&[], Value::Null)["scenario"].is_null());
+    let aggregate = &json["aggregate"];
+    assert_eq!(aggregate["outcomes"]["recovered"]["count"], 2);
+    assert_eq!((&aggregate["mttd_s"]["n"], &aggregate["mttd_s"]["censored"]), (&Value::from(2), &Value::from(0)));
+    assert_eq!(aggregate["mttd_s"]["p50"]["value"], 195.002);
+}
+
+#[test]
+fn the_console_of_many_trials_fits() {
+    let all: Vec<TrialReport> = shapes().into_iter().map(|(_, report)| report).collect();
+    for reports in [&all[..], &all[..1], &all[1..2], &all[3..4]] {
+        let sum = summed(reports);
+        let crowd = shapes().into_iter().find(|(name, _)| *name == "crowd").unwrap().1;
+        let many = Many { expectations: &crowd.expectations, ..many(reports, &sum) };
+        let options = ConsoleOptions { color: false, out_dir: Some("reports/x"), reproduce: Some(COMMAND) };
+        let text = console_many(&many, &options);
+        println!("{text}");
+        assert!(text.lines().count() <= LINES_MAX, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS_MAX), "{text}");
+        assert!(text.contains("outcomes"), "{text}");
+    }
 }
 
 #[test]

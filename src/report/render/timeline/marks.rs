@@ -196,5 +196,6 @@ fn shades(report: &TrialReport, scene: &Scene<'_>) -> Vec<(f64, f64, Ink)> {
         }
     }
     shades.extend(united.into_iter().map(|(from, to)| (scene.x(from), scene.x(to), HURT)));
+    shades.retain(|(from, to, _)| from < to);
     shades
 }

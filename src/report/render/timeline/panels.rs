@@ -339,7 +339,7 @@ fn accuracy<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f
         })
         .collect();
     let (low, high) = series::extent(lines.iter().flat_map(|(_, runs)| runs)).unwrap_or((0.0, 1.0));
-    let pad = ((high - low) * 0.12).max(0.01);
+    let pad = ((high - low) * 0.12).max(0.02);
     let scale = Scale { low: (low - pad).max(0.0), high: (high + pad).min(1.0), top, bottom, log: false };
     scene.values(canvas, &scale, &percents(&scale, 4))?;
     let mut keys = Vec::new();

@@ -118,7 +118,7 @@ pub(super) fn signal(report: &TrialReport, signal: SignalId, version: VersionId,
         .events
         .iter()
         .filter_map(|fact| match &fact.event {
-            Event::Measured(measured) if measured.signal == signal && measured.version == version => {
+            Event::Measured(measured) if measured.signal == signal && measured.version == version && fact.at <= end => {
                 Some((fact.at, measured.values.first().copied().unwrap_or(f64::NAN)))
             }
             _ => None,

@@ -54,6 +54,8 @@ fn failing(scene: &Scene<'_>) -> BTreeMap<RuleId, Vec<(SimTime, SimTime)>> {
     for (rule, from) in open {
         spans.entry(rule).or_default().push((from, scene.end));
     }
+    spans.values_mut().for_each(|spans| spans.retain(|&(from, _)| from <= scene.end));
+    spans.retain(|_, spans| !spans.is_empty());
     spans
 }
 
