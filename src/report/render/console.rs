@@ -67,7 +67,11 @@ fn body(report: &TrialReport, budget: usize, ink: Ink) -> Vec<String> {
                     lines.push(String::new());
                 }
                 let name = fit(report.names.fault(incident.fault), 60);
-                lines.push(format!("  {} {}", ink.bold(&name), ink.dim(&format!("({})", outcome_words(incident.outcome)))));
+                lines.push(format!(
+                    "  {} {}",
+                    ink.bold(&name),
+                    ink.dim(&format!("({})", outcome_words(incident.outcome)))
+                ));
             }
             lines.extend(steps);
         }
@@ -112,7 +116,8 @@ fn brief(report: &TrialReport, incident: &Incident, lines: usize, ink: Ink) -> V
     };
     let end = format!("{delays} · {}", outcome_words(incident.outcome));
     if lines == 2 {
-        let what = fit(&format!("{}: {}", report.names.fault(incident.fault), incident.what), COLUMNS_MAX - width(&start));
+        let what =
+            fit(&format!("{}: {}", report.names.fault(incident.fault), incident.what), COLUMNS_MAX - width(&start));
         return vec![format!("{start}{what}"), format!("{}{}", " ".repeat(width(&start)), ink.dim(&fit(&end, 80)))];
     }
     let name = fit(report.names.fault(incident.fault), 24);
@@ -124,7 +129,8 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
     let mut lines = Vec::new();
     let counts = &report.requests;
     let outcome = ink.outcome(report.outcome, &format!("{:<17}", outcome_words(report.outcome)));
-    let bad = if counts.requests > 0 { percent_short(counts.bad as f64 / counts.requests as f64) } else { "–".to_owned() };
+    let bad =
+        if counts.requests > 0 { percent_short(counts.bad as f64 / counts.requests as f64) } else { "–".to_owned() };
     lines.push(format!(
         "  outcome    {outcome}  requests {}   bad {} ({bad})   lost {}",
         grouped(counts.requests),
@@ -147,11 +153,20 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
 }
 
 /// Where the files are, and on failure the line to paste.
-pub(super) fn closing(options: &ConsoleOptions<'_>, files: &str, expectations: &[ExpectationResult], ink: Ink) -> Vec<String> {
+pub(super) fn closing(
+    options: &ConsoleOptions<'_>,
+    files: &str,
+    expectations: &[ExpectationResult],
+    ink: Ink,
+) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(dir) = options.out_dir {
         let dir = format!("{}/", dir.trim_end_matches(['/', '\\']));
-        let names = if width(&dir) + width(files) + 15 <= COLUMNS_MAX { format!("  {}", ink.dim(files)) } else { String::new() };
+        let names = if width(&dir) + width(files) + 15 <= COLUMNS_MAX {
+            format!("  {}", ink.dim(files))
+        } else {
+            String::new()
+        };
         lines.push(format!("  written    {dir}{names}"));
     }
     let missed = expectations.iter().any(|result| result.verdict == ExpectationVerdict::Missed);

@@ -46,7 +46,10 @@ pub fn console_many(many: &Many<'_>, options: &ConsoleOptions<'_>) -> String {
         lines.push(delay("mttd", &aggregate.mttd, ink));
         lines.push(delay("mttr", &aggregate.mttr, ink));
         if aggregate.preempted > 0 {
-            lines.push(format!("             {} faults came after the policy had already rolled back", grouped(aggregate.preempted)));
+            lines.push(format!(
+                "             {} faults came after the policy had already rolled back",
+                grouped(aggregate.preempted)
+            ));
         }
         lines.push(String::new());
     }
@@ -78,9 +81,8 @@ fn head(many: &Many<'_>, ink: Ink) -> String {
 fn shares(share: &Share) -> String {
     let counts = format!("{} of {}", grouped(share.count), grouped(share.of));
     let value = share.value().map_or_else(|| "–".to_owned(), |value| format!("{:.1} %", value * 100.0));
-    let interval = share
-        .interval
-        .map_or_else(String::new, |i| format!("  ({:.1} to {:.1} %)", i.low * 100.0, i.high * 100.0));
+    let interval =
+        share.interval.map_or_else(String::new, |i| format!("  ({:.1}–{:.1} %)", i.low * 100.0, i.high * 100.0));
     format!("{counts:>15}  {value:>7}{interval}")
 }
 
@@ -94,7 +96,9 @@ fn delay(name: &str, delay: &Delay, ink: Ink) -> String {
 }
 
 fn between(interval: Option<Interval>) -> String {
-    interval.map_or_else(String::new, |interval| format!(" ({} to {})", brief(interval.low), brief(interval.high)))
+    // Nothing is known of a delay whose every bound lies beyond the horizon.
+    let known = interval.filter(|interval| interval.low.is_finite());
+    known.map_or_else(String::new, |interval| format!(" ({}–{})", brief(interval.low), brief(interval.high)))
 }
 
 /// Seconds in as few characters as a table needs: `3m15s`, `41s`, `0.7s`, `1h02m`.
@@ -119,9 +123,9 @@ fn harm(aggregate: &Aggregate) -> String {
         .harm_suffered
         .mean
         .interval
-        .map_or_else(String::new, |i| format!(" ({} to {})", count(i.low), count(i.high)));
+        .map_or_else(String::new, |i| format!(" ({}–{})", count(i.low), count(i.high)));
     format!(
-        "{}{interval} bad because of faults · {} avoided · {} caused by the policy; means",
+        "per trial {}{interval} bad because of faults · {} avoided · {} by the policy",
         mean(&aggregate.harm_suffered),
         mean(&aggregate.harm_avoided),
         mean(&aggregate.policy_harm),
@@ -138,7 +142,7 @@ fn rollbacks(aggregate: &Aggregate) -> String {
     let of = |share: &Share| format!("{} of {}", grouped(share.count), grouped(share.of));
     let mut parts = Vec::new();
     if aggregate.precision.of > 0 {
-        parts.push(format!("{} were right", of(&aggregate.precision)));
+        parts.push(format!("{} right", of(&aggregate.precision)));
     }
     if aggregate.recall.of > 0 {
         parts.push(format!("{} curable faults found", of(&aggregate.recall)));

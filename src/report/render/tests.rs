@@ -75,9 +75,32 @@ fn colours_add_nothing_but_colours() {
 #[test]
 fn the_json_keeps_its_contract() {
     const KEYS: [&str; 26] = [
-        "scenario", "policy", "seed", "outcome", "mttd_s", "mttr_s", "censored", "requests", "bad_requests",
-        "harm_suffered", "harm_avoided", "lost_requests", "trace_digest", "digests", "trace_events", "sim_s", "incidents",
-        "expectations", "segments", "rollbacks", "policy_harm", "joint_harm", "budget_spent", "host", "rollout", "horizon_s",
+        "scenario",
+        "policy",
+        "seed",
+        "outcome",
+        "mttd_s",
+        "mttr_s",
+        "censored",
+        "requests",
+        "bad_requests",
+        "harm_suffered",
+        "harm_avoided",
+        "lost_requests",
+        "trace_digest",
+        "digests",
+        "trace_events",
+        "sim_s",
+        "incidents",
+        "expectations",
+        "segments",
+        "rollbacks",
+        "policy_harm",
+        "joint_harm",
+        "budget_spent",
+        "host",
+        "rollout",
+        "horizon_s",
     ];
     for (name, report) in shapes() {
         let json = summary_json(&report);
@@ -154,7 +177,6 @@ fn the_console_of_many_trials_fits() {
         let many = Many { expectations: &crowd.expectations, ..many(reports, &sum) };
         let options = ConsoleOptions { color: false, out_dir: Some("reports/x"), reproduce: Some(COMMAND) };
         let text = console_many(&many, &options);
-        println!("{text}");
         assert!(text.lines().count() <= LINES_MAX, "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS_MAX), "{text}");
         assert!(text.contains("outcomes"), "{text}");
@@ -204,7 +226,9 @@ fn every_line_of_events_is_an_object_with_names() {
         }
     }
     let text = events_jsonl(&sample());
-    assert!(text.contains(r#""at_s":555.002000000,"at":"09:15.002","event":"decided","verdict":"rollback","rules":["score-drift"]"#));
+    assert!(text.contains(
+        r#""at_s":555.002000000,"at":"09:15.002","event":"decided","verdict":"rollback","rules":["score-drift"]"#
+    ));
     assert!(text.contains(r#""weights":{"v1":0.875,"v2":0.125}"#));
 }
 
@@ -212,13 +236,20 @@ fn every_line_of_events_is_an_object_with_names() {
 fn the_postmortem_has_its_sections() {
     for (name, report) in shapes() {
         let text = incident_md(&report, COMMAND);
-        for part in ["# ", "## What happened", "## Impact", "## What the policy did", "## Measures", "## Reproduce", COMMAND] {
+        for part in
+            ["# ", "## What happened", "## Impact", "## What the policy did", "## Measures", "## Reproduce", COMMAND]
+        {
             assert!(text.contains(part), "{name}: {part}");
         }
     }
     let text = incident_md(&sample(), COMMAND);
-    assert!(text.contains("**v2 was bad: exponent bits of 0.2 % of the weights, behind the digest check; detected after 3 min 15 s"));
-    assert!(text.contains("| women |") && text.contains("| 09:15.002 | **Decided: rollback** on `score-drift` |"), "{text}");
+    assert!(text.contains(
+        "**v2 was bad: exponent bits of 0.2 % of the weights, behind the digest check; detected after 3 min 15 s"
+    ));
+    assert!(
+        text.contains("| women |") && text.contains("| 09:15.002 | **Decided: rollback** on `score-drift` |"),
+        "{text}"
+    );
 }
 
 /// Every opened element is closed, and nothing stands in the text that XML would trip over.
@@ -226,7 +257,9 @@ fn well_formed(svg: &str) -> bool {
     let mut open = Vec::new();
     let mut rest = svg;
     while let Some((text, tag)) = rest.split_once('<') {
-        if text.contains('>') || text.split('&').skip(1).any(|entity| !entity.split_once(';').is_some_and(|(name, _)| name.len() < 6)) {
+        if text.contains('>')
+            || text.split('&').skip(1).any(|entity| entity.split_once(';').is_none_or(|(name, _)| name.len() > 5))
+        {
             return false;
         }
         let Some((tag, after)) = tag.split_once('>') else { return false };
@@ -261,7 +294,15 @@ fn pictures_are_sound_whatever_happened() {
 #[test]
 fn pictures_say_what_happened_and_follow_the_report() {
     let (svg, png) = (timeline_svg(&sample()).unwrap(), timeline_png(&sample()).unwrap());
-    for part in ["v2 was bad", "09:15", "detected, decided", "recovered", "v2 (bad)", "promised: 60 ms", "rule score-drift fails"] {
+    for part in [
+        "v2 was bad",
+        "09:15",
+        "detected, decided",
+        "recovered",
+        "v2 (bad)",
+        "promised: 60 ms",
+        "rule score-drift fails",
+    ] {
         assert!(svg.contains(part), "{part}");
     }
     let mut other = sample();
@@ -292,7 +333,8 @@ fn figures_of_the_host_stand_in_the_summary_alone() {
 fn a_report_replaces_an_earlier_one_as_a_whole_and_is_equal_to_the_byte() {
     let base = tempfile::tempdir().unwrap();
     let dir = base.path().join("nested").join("report");
-    let read = |names: &[String]| -> Vec<Vec<u8>> { names.iter().map(|name| fs::read(dir.join(name)).unwrap()).collect() };
+    let read =
+        |names: &[String]| -> Vec<Vec<u8>> { names.iter().map(|name| fs::read(dir.join(name)).unwrap()).collect() };
     let names = write_all(&dir, &sample(), COMMAND).unwrap();
     let first = read(&names);
     assert!(first.iter().all(|bytes| !bytes.is_empty()));
