@@ -67,7 +67,11 @@ fn body(report: &TrialReport, budget: usize, ink: Ink) -> Vec<String> {
                     lines.push(String::new());
                 }
                 let name = fit(report.names.fault(incident.fault), 60);
-                lines.push(format!("  {} {}", ink.bold(&name), ink.dim(&format!("({})", outcome_words(incident.outcome)))));
+                lines.push(format!(
+                    "  {} {}",
+                    ink.bold(&name),
+                    ink.dim(&format!("({})", outcome_words(incident.outcome)))
+                ));
             }
             lines.extend(steps);
         }
@@ -112,7 +116,8 @@ fn brief(report: &TrialReport, incident: &Incident, lines: usize, ink: Ink) -> V
     };
     let end = format!("{delays} · {}", outcome_words(incident.outcome));
     if lines == 2 {
-        let what = fit(&format!("{}: {}", report.names.fault(incident.fault), incident.what), COLUMNS_MAX - width(&start));
+        let what =
+            fit(&format!("{}: {}", report.names.fault(incident.fault), incident.what), COLUMNS_MAX - width(&start));
         return vec![format!("{start}{what}"), format!("{}{}", " ".repeat(width(&start)), ink.dim(&fit(&end, 80)))];
     }
     let name = fit(report.names.fault(incident.fault), 24);
@@ -124,7 +129,8 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
     let mut lines = Vec::new();
     let counts = &report.requests;
     let outcome = ink.outcome(report.outcome, &format!("{:<17}", outcome_words(report.outcome)));
-    let bad = if counts.requests > 0 { percent_short(counts.bad as f64 / counts.requests as f64) } else { "–".to_owned() };
+    let bad =
+        if counts.requests > 0 { percent_short(counts.bad as f64 / counts.requests as f64) } else { "–".to_owned() };
     lines.push(format!(
         "  outcome    {outcome}  requests {}   bad {} ({bad})   lost {}",
         grouped(counts.requests),
@@ -142,13 +148,28 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
         lines.push(format!("  harm       {}", fit(&parts.join(" · "), COLUMNS_MAX - 13)));
     }
     lines.extend(expected(&report.expectations, ink));
+    lines.extend(closing(options, "incident.md  timeline.svg  windows.csv  …", &report.expectations, ink));
+    lines
+}
+
+/// Where the files are, and on failure the line to paste.
+pub(super) fn closing(
+    options: &ConsoleOptions<'_>,
+    files: &str,
+    expectations: &[ExpectationResult],
+    ink: Ink,
+) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(dir) = options.out_dir {
-        let files = "incident.md  timeline.svg  windows.csv  …";
         let dir = format!("{}/", dir.trim_end_matches(['/', '\\']));
-        let names = if width(&dir) + width(files) + 15 <= COLUMNS_MAX { format!("  {}", ink.dim(files)) } else { String::new() };
+        let names = if width(&dir) + width(files) + 15 <= COLUMNS_MAX {
+            format!("  {}", ink.dim(files))
+        } else {
+            String::new()
+        };
         lines.push(format!("  written    {dir}{names}"));
     }
-    let missed = report.expectations.iter().any(|result| result.verdict == ExpectationVerdict::Missed);
+    let missed = expectations.iter().any(|result| result.verdict == ExpectationVerdict::Missed);
     if let (true, Some(command)) = (missed, options.reproduce) {
         lines.push(format!("  reproduce: {}", command.lines().next().unwrap_or_default()));
     }
@@ -156,7 +177,7 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
 }
 
 /// Expectations packed into at most four lines, the missed first when not all of them fit.
-fn expected(results: &[ExpectationResult], ink: Ink) -> Vec<String> {
+pub(super) fn expected(results: &[ExpectationResult], ink: Ink) -> Vec<String> {
     const ROWS: usize = 4;
     let room = COLUMNS_MAX - 13;
     let mut order: Vec<&ExpectationResult> = results.iter().collect();
@@ -217,12 +238,12 @@ pub(super) fn expectation(result: &ExpectationResult) -> String {
     format!("{sign} {}{measured}", result.text)
 }
 
-fn percent_short(share: f64) -> String {
+pub(super) fn percent_short(share: f64) -> String {
     if share >= 0.001 { format!("{:.1} %", share * 100.0) } else { percent(share) }
 }
 
 /// The text in at most `room` columns, cut with "…".
-fn fit(text: &str, room: usize) -> String {
+pub(super) fn fit(text: &str, room: usize) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if width(&text) <= room {
         return text;
@@ -234,31 +255,31 @@ fn fit(text: &str, room: usize) -> String {
 }
 
 /// Columns, one a character: names in scripts that take two are not reckoned with.
-fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     text.chars().count()
 }
 
 /// ANSI colours, or none.
 #[derive(Debug, Clone, Copy)]
-struct Ink {
-    on: bool,
+pub(super) struct Ink {
+    pub(super) on: bool,
 }
 
 impl Ink {
     fn paint(self, code: &str, text: &str) -> String {
         if self.on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
-    fn bold(self, text: &str) -> String {
+    pub(super) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
-    fn dim(self, text: &str) -> String {
+    pub(super) fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
     /// The start of a milestone's line: strong when it happened.
     fn time(self, text: &str, happened: bool) -> String {
         self.paint(if happened { "36" } else { "33" }, text)
     }
-    fn outcome(self, outcome: Outcome, text: &str) -> String {
+    pub(super) fn outcome(self, outcome: Outcome, text: &str) -> String {
         let code = match outcome {
             Outcome::Recovered | Outcome::Prevented | Outcome::CorrectlyHeld => "1;32",
             Outcome::SelfResolved => "1;33",

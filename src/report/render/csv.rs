@@ -71,7 +71,11 @@ fn row(out: &mut String, report: &TrialReport, window: &Window, version: Version
     let counts = &cell.counts;
     let answered = counts.requests.saturating_sub(counts.failed);
     let share = |part: u64, of: u64| if of > 0 { format!("{:.6}", part as f64 / of as f64) } else { String::new() };
-    let ms = |q| cell.latency.quantile(q).map_or_else(String::new, |ns| if ns.is_finite() { format!("{:.3}", ns / 1e6) } else { "inf".to_owned() });
+    let ms = |q| {
+        cell.latency
+            .quantile(q)
+            .map_or_else(String::new, |ns| if ns.is_finite() { format!("{:.3}", ns / 1e6) } else { "inf".to_owned() })
+    };
     // Writing to a string cannot fail.
     let _ = write!(
         out,

@@ -105,7 +105,9 @@ fn impact(out: &mut String, report: &TrialReport) {
         grouped(counts.wrong),
     );
     if report.segments.len() > 1 {
-        out.push_str("| users | requests | bad | bad share | failed | late | wrong |\n|---|---:|---:|---:|---:|---:|---:|\n");
+        out.push_str(
+            "| users | requests | bad | bad share | failed | late | wrong |\n|---|---:|---:|---:|---:|---:|---:|\n",
+        );
         for (i, counts) in report.segments.iter().enumerate() {
             let name = report.names.segments.get(i).map_or("?", String::as_str);
             let _ = writeln!(
@@ -136,7 +138,12 @@ fn policy(out: &mut String, report: &TrialReport) {
     for fact in &report.events {
         let text = match &fact.event {
             Event::Stage { stage, weight } => {
-                format!("Stage {} of the rollout: {} gets {}", stage + 1, names.version(report.rollout.0), percent(weight.share()))
+                format!(
+                    "Stage {} of the rollout: {} gets {}",
+                    stage + 1,
+                    names.version(report.rollout.0),
+                    percent(weight.share())
+                )
             }
             Event::RuleFired(fired) => {
                 format!("Rule `{}` fails: {}", names.rule(fired.rule), cell(&fired.evidence))
@@ -144,8 +151,10 @@ fn policy(out: &mut String, report: &TrialReport) {
             Event::RuleCleared { rule } => format!("Rule `{}` no longer fails", names.rule(*rule)),
             Event::Decided(decided) => {
                 let rules: Vec<String> = decided.rules.iter().map(|&rule| format!("`{}`", names.rule(rule))).collect();
-                let refused =
-                    decided.refused.as_ref().map_or_else(String::new, |reason| format!("; **refused**: {}", cell(reason)));
+                let refused = decided
+                    .refused
+                    .as_ref()
+                    .map_or_else(String::new, |reason| format!("; **refused**: {}", cell(reason)));
                 format!("**Decided: {}** on {}{refused}", verdict_word(decided.verdict), rules.join(", "))
             }
             Event::RevertStarted { from, to } => {
@@ -202,8 +211,10 @@ fn policy(out: &mut String, report: &TrialReport) {
 }
 
 fn split(report: &TrialReport, weights: &[(VersionId, Weight)]) -> String {
-    let parts: Vec<String> =
-        weights.iter().map(|(id, weight)| format!("{} {}", report.names.version(*id), percent(weight.share()))).collect();
+    let parts: Vec<String> = weights
+        .iter()
+        .map(|(id, weight)| format!("{} {}", report.names.version(*id), percent(weight.share())))
+        .collect();
     parts.join(", ")
 }
 
@@ -216,7 +227,11 @@ fn measures(out: &mut String, report: &TrialReport) {
         let show = |delay: Option<_>| delay.map_or_else(never, |delay: crate::time::Span| delay.to_string());
         let rows = [
             ("MTTD", incident.mttd(), "first alarm because of the fault − injected"),
-            ("MTTD from onset", incident.mttd_from_onset(), "first alarm because of the fault − first request bad because of it"),
+            (
+                "MTTD from onset",
+                incident.mttd_from_onset(),
+                "first alarm because of the fault − first request bad because of it",
+            ),
             ("MTTR", incident.mttr(), "users well again − injected"),
             ("MTTR from onset", incident.mttr_from_onset(), "users well again − first request bad because of it"),
             ("MTTR from detection", incident.mttr_from_detected(), "users well again − first alarm"),
@@ -226,12 +241,24 @@ fn measures(out: &mut String, report: &TrialReport) {
         }
     }
     let rows = [
-        ("Harm suffered", signed(report.harm_suffered), "bad requests with the faults − without them, under this policy"),
+        (
+            "Harm suffered",
+            signed(report.harm_suffered),
+            "bad requests with the faults − without them, under this policy",
+        ),
         ("Harm avoided", signed(report.harm_avoided), "bad requests when nobody reverts − under this policy"),
-        ("Policy harm", signed(report.policy_harm), "bad requests under this policy − when nobody reverts, both without faults"),
+        (
+            "Policy harm",
+            signed(report.policy_harm),
+            "bad requests under this policy − when nobody reverts, both without faults",
+        ),
         ("Joint harm", signed(report.joint_harm), "harm of all faults together − the sum of each alone"),
         ("Rollbacks", report.rollbacks.to_string(), "ordered and not refused"),
-        ("Error budget spent", percent(report.budget_spent), "of the whole period's budget of failed requests, in this trial"),
+        (
+            "Error budget spent",
+            percent(report.budget_spent),
+            "of the whole period's budget of failed requests, in this trial",
+        ),
     ];
     for (name, value, definition) in rows {
         let _ = writeln!(out, "| {name} | {value} | {definition} |");

@@ -5,6 +5,7 @@ mod console;
 mod csv;
 mod font;
 mod jsonl;
+mod many;
 mod markdown;
 mod png;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod timeline;
 pub use console::{COLUMNS_MAX, ConsoleOptions, LINES_MAX, console};
 pub use csv::windows_csv;
 pub use jsonl::events_jsonl;
+pub use many::{Many, console_many};
 pub use markdown::incident_md;
 pub use summary::{summary_json, summary_many};
 pub use timeline::{DrawError, timeline_png, timeline_svg};

@@ -2,7 +2,8 @@
 
 use crate::digest::Digest;
 use crate::event::{
-    Action, ActionEnd, ActionKind, ActionResult, Decided, Event, Health, Measured, ReplicaState, RuleFired, Verdict, Weight,
+    Action, ActionEnd, ActionKind, ActionResult, Decided, Event, Health, Measured, ReplicaState, RuleFired, Verdict,
+    Weight,
 };
 use crate::id::{ActionId, ControllerId, FaultId, Names, ReplicaId, RuleId, SignalId, VersionId};
 use crate::report::objective::{Loss, Objective, Recovery};
@@ -197,7 +198,11 @@ fn expectations() -> Vec<ExpectationResult> {
         measured: measured.to_owned(),
         verdict: ExpectationVerdict::Holds,
     };
-    vec![holds("outcome recovered", "recovered"), holds("mttd p90 <= 4m", "3 min 15 s"), holds("lost_requests <= 0", "0")]
+    vec![
+        holds("outcome recovered", "recovered"),
+        holds("mttd p90 <= 4m", "3 min 15 s"),
+        holds("lost_requests <= 0", "0"),
+    ]
 }
 
 fn events() -> Vec<Recorded> {
@@ -272,7 +277,9 @@ pub(super) fn shapes() -> Vec<(&'static str, TrialReport)> {
     let quiet = || {
         let mut report = sample();
         report.incidents.clear();
-        report.events.retain(|fact| matches!(fact.event, Event::Measured(_) | Event::Weights { .. }) && fact.at < at(360_000));
+        report
+            .events
+            .retain(|fact| matches!(fact.event, Event::Measured(_) | Event::Weights { .. }) && fact.at < at(360_000));
         (report.outcome, report.rollbacks) = (Outcome::CorrectlyHeld, 0);
         (report.harm_suffered, report.harm_avoided) = (Some(0), Some(0));
         report
@@ -316,7 +323,8 @@ pub(super) fn shapes() -> Vec<(&'static str, TrialReport)> {
         next.fault = FaultId(i);
         next.what = "x".repeat(300);
         (next.injected, next.onset) = (later(next.injected), later(next.onset));
-        (next.decided, next.reverted, next.recovered) = (None, None, if i % 2 == 0 { None } else { later(next.recovered) });
+        (next.decided, next.reverted, next.recovered) =
+            (None, None, if i % 2 == 0 { None } else { later(next.recovered) });
         next.revert_started = None;
         next.detected = None;
         if i < 3 {
@@ -324,7 +332,8 @@ pub(super) fn shapes() -> Vec<(&'static str, TrialReport)> {
         }
         crowd.incidents.push(next);
         let text = format!("measure number {i} of something long <= {i}");
-        let verdict = if i % 3 == 0 { ExpectationVerdict::Inconclusive { seeds: 40 } } else { ExpectationVerdict::Missed };
+        let verdict =
+            if i % 3 == 0 { ExpectationVerdict::Inconclusive { seeds: 40 } } else { ExpectationVerdict::Missed };
         crowd.expectations.push(ExpectationResult { text, measured: "quite a lot more".to_owned(), verdict });
     }
     let mut empty = quiet();

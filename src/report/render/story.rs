@@ -60,7 +60,11 @@ pub(super) fn milestones(report: &TrialReport, incident: &Incident) -> Vec<Miles
     }
     match incident.recovered {
         Some(recovered) if incident.onset.is_some() => {
-            let note = if incident.twin_free { "loss and latency as before it" } else { "loss and latency as in the fault-free world" };
+            let note = if incident.twin_free {
+                "loss and latency as before it"
+            } else {
+                "loss and latency as in the fault-free world"
+            };
             push("recovered", Some(recovered), note.to_owned(), incident.mttr().map(|delay| format!("MTTR {delay}")));
         }
         None if counts => push("recovered", None, never(), Some("MTTR censored".to_owned())),
@@ -70,10 +74,18 @@ pub(super) fn milestones(report: &TrialReport, incident: &Incident) -> Vec<Miles
 }
 
 fn onset_note(report: &TrialReport, incident: &Incident, onset: SimTime) -> String {
-    let first = if incident.twin_free { "bad share above the level before it" } else { "first request that is bad because of it" };
+    let first = if incident.twin_free {
+        "bad share above the level before it"
+    } else {
+        "first request that is bad because of it"
+    };
     match bad_version(report, incident) {
         Some(bad) => {
-            format!("{first} ({} of traffic on {})", percent(weight_at(report, bad, onset).share()), report.names.version(bad))
+            format!(
+                "{first} ({} of traffic on {})",
+                percent(weight_at(report, bad, onset).share()),
+                report.names.version(bad)
+            )
         }
         None => first.to_owned(),
     }
@@ -84,17 +96,20 @@ fn decided_note(report: &TrialReport, incident: &Incident, at: SimTime) -> Strin
         Event::Decided(decided) if fact.at == at => Some(decided),
         _ => None,
     });
-    let mut note = found.map_or_else(|| "to act".to_owned(), |decided| {
-        let to = revert_pair(report, incident.revert_started.unwrap_or(at)).map(|(_, to)| report.names.version(to));
-        let what = match (decided.verdict, to) {
-            (Verdict::Rollback, Some(to)) => format!("rollback to {to}"),
-            (verdict, _) => verdict_word(verdict).to_owned(),
-        };
-        let rules: Vec<&str> = decided.rules.iter().map(|&rule| report.names.rule(rule)).collect();
-        let by = if rules.is_empty() { String::new() } else { format!(", by rule {}", rules.join(", ")) };
-        let refused = decided.refused.as_ref().map_or_else(String::new, |reason| format!(", refused: {reason}"));
-        format!("{what}{by}{refused}")
-    });
+    let mut note = found.map_or_else(
+        || "to act".to_owned(),
+        |decided| {
+            let to = revert_pair(report, incident.revert_started.unwrap_or(at)).map(|(_, to)| report.names.version(to));
+            let what = match (decided.verdict, to) {
+                (Verdict::Rollback, Some(to)) => format!("rollback to {to}"),
+                (verdict, _) => verdict_word(verdict).to_owned(),
+            };
+            let rules: Vec<&str> = decided.rules.iter().map(|&rule| report.names.rule(rule)).collect();
+            let by = if rules.is_empty() { String::new() } else { format!(", by rule {}", rules.join(", ")) };
+            let refused = decided.refused.as_ref().map_or_else(String::new, |reason| format!(", refused: {reason}"));
+            format!("{what}{by}{refused}")
+        },
+    );
     if incident.coincident {
         note.push_str(" (coincident: cites only alarms that also fire without the fault)");
     }
@@ -115,8 +130,9 @@ fn revert_note(report: &TrialReport, incident: &Incident, started: SimTime) -> S
     let steps = orders
         .filter(|fact| matches!(&fact.event, Event::Ordered(order) if matches!(order.kind, ActionKind::SetWeights(_))))
         .count();
-    let pair = revert_pair(report, started)
-        .map_or_else(String::new, |(from, to)| format!("{} → {}", report.names.version(from), report.names.version(to)));
+    let pair = revert_pair(report, started).map_or_else(String::new, |(from, to)| {
+        format!("{} → {}", report.names.version(from), report.names.version(to))
+    });
     match steps {
         0 => pair,
         1 => format!("{pair}, at once"),
@@ -167,23 +183,26 @@ pub(super) fn weight_at(report: &TrialReport, version: VersionId, at: SimTime) -
         _ => None,
     };
     let last = report.events.iter().take_while(|fact| fact.at <= at).filter_map(routed).last();
-    let window = || report.windows.iter().find(|window| window.to > at)?.cells.get(version.index()).map(|cell| cell.weight);
+    let window =
+        || report.windows.iter().find(|window| window.to > at)?.cells.get(version.index()).map(|cell| cell.weight);
     last.or_else(window).unwrap_or_default()
 }
 
-/// The version a fault made bad: the one its words name, else the one it was reverted from, else the one whose share of
+/// The version a fault made bad: the one its words name, else the one that curing it left, else the one whose share of
 /// bad requests was worst while users were hurt and above what it was before. `None`: no single version (all of them, or
 /// nobody was hurt).
 pub(super) fn bad_version(report: &TrialReport, incident: &Incident) -> Option<VersionId> {
     let (injected, onset) = (incident.injected?, incident.onset?);
     let ids = || (0..report.names.versions.len()).filter_map(|i| u16::try_from(i).ok().map(VersionId));
     let named = ids().find(|&id| names_version(&incident.what, report.names.version(id)));
-    if named.is_some() {
-        return named;
+    let left = || revert_pair(report, incident.revert_started?).map(|(from, _)| from);
+    if let Some(known) = named.or_else(|| if incident.curable && !incident.coincident { left() } else { None }) {
+        return Some(known);
     }
     let until = incident.recovered.unwrap_or(report.end);
     let share = |id: VersionId, from: SimTime, to: SimTime| {
-        let cells = report.windows.iter().filter(|w| w.from >= from && w.to <= to).filter_map(|w| w.cells.get(id.index()));
+        let cells =
+            report.windows.iter().filter(|w| w.from >= from && w.to <= to).filter_map(|w| w.cells.get(id.index()));
         let (bad, all) = cells.fold((0, 0), |(bad, all), cell| (bad + cell.counts.bad, all + cell.counts.requests));
         (all > 0).then(|| bad as f64 / all as f64)
     };
@@ -199,7 +218,10 @@ pub(super) fn bad_version(report: &TrialReport, incident: &Incident) -> Option<V
 
 /// Whether a text names a version as a word of its own ("v2:", "v2's").
 fn names_version(text: &str, name: &str) -> bool {
-    !name.is_empty() && text.split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c)).any(|word| word.trim_end_matches('.') == name)
+    !name.is_empty()
+        && text
+            .split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c))
+            .any(|word| word.trim_end_matches('.') == name)
 }
 
 /// Who was bad and what happened, in one sentence.
@@ -213,7 +235,7 @@ pub(super) fn headline(report: &TrialReport) -> String {
             let name = report.names.version(bad);
             format!("{name} was bad: {}", main.what.strip_prefix(&format!("{name}: ")).unwrap_or(&main.what))
         }
-        None if main.counts() => format!("No version was to blame: {}", main.what),
+        None if main.counts() => format!("Users were hurt: {}", main.what),
         None => format!("Nobody was hurt: {}", main.what),
     };
     let more = match harmful.len() {
@@ -277,7 +299,10 @@ pub(super) fn grouped(n: u64) -> String {
 
 /// `−1 204`, or "not defined".
 pub(super) fn signed(n: Option<i64>) -> String {
-    n.map_or_else(|| "not defined".to_owned(), |n| format!("{}{}", if n < 0 { "−" } else { "" }, grouped(n.unsigned_abs())))
+    n.map_or_else(
+        || "not defined".to_owned(),
+        |n| format!("{}{}", if n < 0 { "−" } else { "" }, grouped(n.unsigned_abs())),
+    )
 }
 
 /// `5 %`, `0.25 %`, `99.997 %`: up to three digits after the point, none that say nothing.

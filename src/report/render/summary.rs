@@ -3,8 +3,12 @@
 //! Delays and instants are seconds, counts are requests, `null` means censored or not defined. Everything but `host` is the
 //! same on every run.
 
+use super::many::Many;
 use super::story::weight_at;
+use crate::report::aggregate::Aggregate;
+use crate::report::estimate::{Delay, Estimate, Figure, Share};
 use crate::report::trial::{ExpectationResult, ExpectationVerdict, Host, Incident, RequestCounts, TrialReport};
+use crate::stats::Interval;
 use crate::time::{SimTime, Span};
 use serde_json::{Map, Value, json};
 
@@ -63,29 +67,85 @@ pub fn summary_json(report: &TrialReport) -> Value {
     })
 }
 
-/// Several trials of one scenario under one policy: each as [`summary_json`] has it, what they amount to together, and the
-/// host's figures added up.
+/// Several trials of one scenario under one policy: each as [`summary_json`] has it, and what they amount to together.
+/// `trials` are values, so that whoever runs thousands of them keeps no more of each.
 #[must_use]
-pub fn summary_many(trials: &[TrialReport], aggregate: Value) -> Value {
-    let first = trials.first();
-    let mut host = Host::default();
-    for trial in trials {
-        host.wall_s += trial.host.wall_s;
-        host.trial_wall_s += trial.host.trial_wall_s;
-        host.reference_runs = host.reference_runs.saturating_add(trial.host.reference_runs);
-        host.rows_inferred = host.rows_inferred.saturating_add(trial.host.rows_inferred);
-        host.jobs = host.jobs.max(trial.host.jobs);
-    }
-    let requests: u64 = trials.iter().map(|trial| trial.requests.requests).sum();
-    if host.trial_wall_s > 0.0 {
-        host.requests_per_s = requests as f64 / host.trial_wall_s;
-    }
+pub fn summary_many(many: &Many<'_>, trials: Vec<Value>) -> Value {
     json!({
-        "scenario": first.map(|trial| &trial.scenario),
-        "policy": first.map(|trial| &trial.policy),
-        "trials": trials.iter().map(summary_json).collect::<Vec<_>>(),
-        "aggregate": aggregate,
-        "host": host_json(&host),
+        "scenario": many.scenario,
+        "policy": many.policy,
+        "trials": trials,
+        "aggregate": aggregate_json(many.aggregate, many.expectations),
+        "host": host_json(&many.host),
+    })
+}
+
+/// What many trials amount to. An interval is `[low, high]` with 95 % confidence, an open end `null`; a value is `null` where
+/// it is not reached within the horizon, or there is nothing to tell it from.
+fn aggregate_json(aggregate: &Aggregate, expectations: &[ExpectationResult]) -> Value {
+    let outcomes: Map<String, Value> =
+        aggregate.outcomes.iter().map(|(outcome, share)| (outcome.name().to_owned(), share_json(share))).collect();
+    json!({
+        "trials": aggregate.trials,
+        "outcomes": outcomes,
+        "mttd_s": delay_json(&aggregate.mttd),
+        "mttd_from_onset_s": delay_json(&aggregate.mttd_from_onset),
+        "mttr_s": delay_json(&aggregate.mttr),
+        "mttr_from_onset_s": delay_json(&aggregate.mttr_from_onset),
+        "mttr_from_detected_s": delay_json(&aggregate.mttr_from_detected),
+        "preempted": aggregate.preempted,
+        "harm_suffered": figure_json(&aggregate.harm_suffered),
+        "harm_avoided": figure_json(&aggregate.harm_avoided),
+        "policy_harm": figure_json(&aggregate.policy_harm),
+        "joint_harm": figure_json(&aggregate.joint_harm),
+        "bad_requests": figure_json(&aggregate.bad_requests),
+        "lost_requests": figure_json(&aggregate.lost_requests),
+        "rollbacks": figure_json(&aggregate.rollbacks),
+        "budget_spent": figure_json(&aggregate.budget_spent),
+        "precision": share_json(&aggregate.precision),
+        "recall": share_json(&aggregate.recall),
+        "faulty": share_json(&aggregate.faulty),
+        "good_releases_blocked": share_json(&aggregate.good_releases_blocked),
+        "requests": aggregate.requests.requests,
+        "expectations": expectations.iter().map(expectation_json).collect::<Vec<_>>(),
+    })
+}
+
+fn interval_json(interval: Option<Interval>) -> Value {
+    interval.map_or(Value::Null, |interval| json!([finite(interval.low), finite(interval.high)]))
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+fn estimate_json(estimate: &Estimate) -> Value {
+    json!({ "value": estimate.value.and_then(finite), "interval": interval_json(estimate.interval) })
+}
+
+fn share_json(share: &Share) -> Value {
+    json!({ "count": share.count, "of": share.of, "share": share.value(), "interval": interval_json(share.interval) })
+}
+
+fn delay_json(delay: &Delay) -> Value {
+    json!({
+        "n": delay.n,
+        "censored": delay.censored,
+        "horizon_s": finite(delay.horizon_s),
+        "restricted_mean": estimate_json(&delay.mean),
+        "p50": estimate_json(&delay.p50),
+        "p90": estimate_json(&delay.p90),
+    })
+}
+
+fn figure_json(figure: &Figure) -> Value {
+    json!({
+        "n": figure.n,
+        "mean": estimate_json(&figure.mean),
+        "p50": estimate_json(&figure.p50),
+        "p90": estimate_json(&figure.p90),
+        "min": figure.min,
+        "max": figure.max,
     })
 }
 

@@ -1,5 +1,6 @@
 use super::sample::{incident, sample, shapes};
 use super::*;
+use crate::report::aggregate::{Aggregate, TrialFigures, aggregate};
 use crate::report::trial::{ExpectationVerdict, RequestCounts};
 use serde_json::Value;
 
@@ -74,9 +75,32 @@ fn colours_add_nothing_but_colours() {
 #[test]
 fn the_json_keeps_its_contract() {
     const KEYS: [&str; 26] = [
-        "scenario", "policy", "seed", "outcome", "mttd_s", "mttr_s", "censored", "requests", "bad_requests",
-        "harm_suffered", "harm_avoided", "lost_requests", "trace_digest", "digests", "trace_events", "sim_s", "incidents",
-        "expectations", "segments", "rollbacks", "policy_harm", "joint_harm", "budget_spent", "host", "rollout", "horizon_s",
+        "scenario",
+        "policy",
+        "seed",
+        "outcome",
+        "mttd_s",
+        "mttr_s",
+        "censored",
+        "requests",
+        "bad_requests",
+        "harm_suffered",
+        "harm_avoided",
+        "lost_requests",
+        "trace_digest",
+        "digests",
+        "trace_events",
+        "sim_s",
+        "incidents",
+        "expectations",
+        "segments",
+        "rollbacks",
+        "policy_harm",
+        "joint_harm",
+        "budget_spent",
+        "host",
+        "rollout",
+        "horizon_s",
     ];
     for (name, report) in shapes() {
         let json = summary_json(&report);
@@ -113,14 +137,50 @@ fn means_leave_the_censored_out_and_count_them() {
     assert!(json["mttd_s"].is_null() && json["incidents"][0]["recovered"].is_null());
 }
 
+fn many<'a>(reports: &[TrialReport], aggregate: &'a Aggregate) -> Many<'a> {
+    let first = &reports[0];
+    Many {
+        scenario: "silent-corruption",
+        policy: "balanced",
+        seeds: (1, reports.len() as u64),
+        horizon: first.horizon,
+        aggregate,
+        expectations: &[],
+        host: first.host,
+    }
+}
+
+fn summed(reports: &[TrialReport]) -> Aggregate {
+    aggregate(&reports.iter().map(TrialFigures::from).collect::<Vec<_>>())
+}
+
 #[test]
 fn many_trials_stand_beside_their_aggregate() {
-    let json = summary_many(&[sample(), sample()], serde_json::json!({ "n": 2 }));
+    let reports = [sample(), sample()];
+    let sum = summed(&reports);
+    let json = summary_many(&many(&reports, &sum), reports.iter().map(summary_json).collect());
     let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["scenario", "policy", "trials", "aggregate", "host"]);
     assert_eq!(json["trials"].as_array().unwrap().len(), 2);
-    assert_eq!(json["host"]["reference_runs"], 6);
-    assert!(summary_many(&[], Value::Null)["scenario"].is_null());
+    let aggregate = &json["aggregate"];
+    assert_eq!(aggregate["outcomes"]["recovered"]["count"], 2);
+    assert_eq!((&aggregate["mttd_s"]["n"], &aggregate["mttd_s"]["censored"]), (&Value::from(2), &Value::from(0)));
+    assert_eq!(aggregate["mttd_s"]["p50"]["value"], 195.002);
+}
+
+#[test]
+fn the_console_of_many_trials_fits() {
+    let all: Vec<TrialReport> = shapes().into_iter().map(|(_, report)| report).collect();
+    for reports in [&all[..], &all[..1], &all[1..2], &all[3..4]] {
+        let sum = summed(reports);
+        let crowd = shapes().into_iter().find(|(name, _)| *name == "crowd").unwrap().1;
+        let many = Many { expectations: &crowd.expectations, ..many(reports, &sum) };
+        let options = ConsoleOptions { color: false, out_dir: Some("reports/x"), reproduce: Some(COMMAND) };
+        let text = console_many(&many, &options);
+        assert!(text.lines().count() <= LINES_MAX, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS_MAX), "{text}");
+        assert!(text.contains("outcomes"), "{text}");
+    }
 }
 
 #[test]
@@ -166,7 +226,9 @@ fn every_line_of_events_is_an_object_with_names() {
         }
     }
     let text = events_jsonl(&sample());
-    assert!(text.contains(r#""at_s":555.002000000,"at":"09:15.002","event":"decided","verdict":"rollback","rules":["score-drift"]"#));
+    assert!(text.contains(
+        r#""at_s":555.002000000,"at":"09:15.002","event":"decided","verdict":"rollback","rules":["score-drift"]"#
+    ));
     assert!(text.contains(r#""weights":{"v1":0.875,"v2":0.125}"#));
 }
 
@@ -174,13 +236,20 @@ fn every_line_of_events_is_an_object_with_names() {
 fn the_postmortem_has_its_sections() {
     for (name, report) in shapes() {
         let text = incident_md(&report, COMMAND);
-        for part in ["# ", "## What happened", "## Impact", "## What the policy did", "## Measures", "## Reproduce", COMMAND] {
+        for part in
+            ["# ", "## What happened", "## Impact", "## What the policy did", "## Measures", "## Reproduce", COMMAND]
+        {
             assert!(text.contains(part), "{name}: {part}");
         }
     }
     let text = incident_md(&sample(), COMMAND);
-    assert!(text.contains("**v2 was bad: exponent bits of 0.2 % of the weights, behind the digest check; detected after 3 min 15 s"));
-    assert!(text.contains("| women |") && text.contains("| 09:15.002 | **Decided: rollback** on `score-drift` |"), "{text}");
+    assert!(text.contains(
+        "**v2 was bad: exponent bits of 0.2 % of the weights, behind the digest check; detected after 3 min 15 s"
+    ));
+    assert!(
+        text.contains("| women |") && text.contains("| 09:15.002 | **Decided: rollback** on `score-drift` |"),
+        "{text}"
+    );
 }
 
 /// Every opened element is closed, and nothing stands in the text that XML would trip over.
@@ -188,7 +257,9 @@ fn well_formed(svg: &str) -> bool {
     let mut open = Vec::new();
     let mut rest = svg;
     while let Some((text, tag)) = rest.split_once('<') {
-        if text.contains('>') || text.split('&').skip(1).any(|entity| !entity.split_once(';').is_some_and(|(name, _)| name.len() < 6)) {
+        if text.contains('>')
+            || text.split('&').skip(1).any(|entity| entity.split_once(';').is_none_or(|(name, _)| name.len() > 5))
+        {
             return false;
         }
         let Some((tag, after)) = tag.split_once('>') else { return false };
@@ -223,7 +294,15 @@ fn pictures_are_sound_whatever_happened() {
 #[test]
 fn pictures_say_what_happened_and_follow_the_report() {
     let (svg, png) = (timeline_svg(&sample()).unwrap(), timeline_png(&sample()).unwrap());
-    for part in ["v2 was bad", "09:15", "detected, decided", "recovered", "v2 (bad)", "promised: 60 ms", "rule score-drift fails"] {
+    for part in [
+        "v2 was bad",
+        "09:15",
+        "detected, decided",
+        "recovered",
+        "v2 (bad)",
+        "promised: 60 ms",
+        "rule score-drift fails",
+    ] {
         assert!(svg.contains(part), "{part}");
     }
     let mut other = sample();
@@ -254,7 +333,8 @@ fn figures_of_the_host_stand_in_the_summary_alone() {
 fn a_report_replaces_an_earlier_one_as_a_whole_and_is_equal_to_the_byte() {
     let base = tempfile::tempdir().unwrap();
     let dir = base.path().join("nested").join("report");
-    let read = |names: &[String]| -> Vec<Vec<u8>> { names.iter().map(|name| fs::read(dir.join(name)).unwrap()).collect() };
+    let read =
+        |names: &[String]| -> Vec<Vec<u8>> { names.iter().map(|name| fs::read(dir.join(name)).unwrap()).collect() };
     let names = write_all(&dir, &sample(), COMMAND).unwrap();
     let first = read(&names);
     assert!(first.iter().all(|bytes| !bytes.is_empty()));

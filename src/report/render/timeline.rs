@@ -91,7 +91,13 @@ fn paint<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Dra
     let bottom = height - 46.0;
     // Heights in shares of what is left; the gaps carry the panels' titles.
     let gap = 30.0;
-    let kinds = [(Panel::Traffic, 0.11), (Panel::Latency, 0.19), (Panel::Bad, 0.22), (Panel::Signals, 0.27), (Panel::Accuracy, 0.21)];
+    let kinds = [
+        (Panel::Traffic, 0.11),
+        (Panel::Latency, 0.19),
+        (Panel::Bad, 0.22),
+        (Panel::Signals, 0.27),
+        (Panel::Accuracy, 0.21),
+    ];
     let room = bottom - top - gap * (kinds.len() - 1) as f64;
     let mut frames = Vec::new();
     let mut y = top;
@@ -146,7 +152,11 @@ fn axis<B: DrawingBackend>(scene: &Scene<'_>, marks: &Marks, canvas: &mut Canvas
         canvas.line(&[(x, y), (x, y + 5.0)], Pen::thin(Ink::AXIS))?;
         canvas.text((x, y + 20.0), &clock(at), Text::plain(13.0).anchor(Anchor::Middle))?;
     }
-    canvas.text(((PLOT.0 + PLOT.1) / 2.0, y + 38.0), "time since the start (min:s)", Text::plain(13.0).anchor(Anchor::Middle).ink(Ink::SOFT))?;
+    canvas.text(
+        ((PLOT.0 + PLOT.1) / 2.0, y + 38.0),
+        "time since the start (min:s)",
+        Text::plain(13.0).anchor(Anchor::Middle).ink(Ink::SOFT),
+    )?;
     let mut y = y + 2.0;
     for (ink, words) in marks.legend() {
         canvas.rect((PLOT.1 + 32.0, y), (PLOT.1 + 50.0, y + 13.0), ink)?;

@@ -133,7 +133,9 @@ impl<B: DrawingBackend> Canvas<B> {
         let (from, to) = (self.grid(from), self.grid(to));
         // The backend of pixels takes the last row and column in; here an edge belongs to the neighbour.
         let to = if self.vector == Vector::No { ((to.0 - 1).max(from.0), (to.1 - 1).max(from.1)) } else { to };
-        self.backend.draw_rect(from, to, &ShapeStyle { color: ink.color(), filled: true, stroke_width: 0 }, true).map_err(failed)
+        self.backend
+            .draw_rect(from, to, &ShapeStyle { color: ink.color(), filled: true, stroke_width: 0 }, true)
+            .map_err(failed)
     }
 
     /// A filled polygon.
@@ -142,7 +144,9 @@ impl<B: DrawingBackend> Canvas<B> {
             return Ok(());
         }
         let corners: Vec<(i32, i32)> = corners.iter().map(|&corner| self.grid(corner)).collect();
-        self.backend.fill_polygon(corners, &ShapeStyle { color: ink.color(), filled: true, stroke_width: 0 }).map_err(failed)
+        self.backend
+            .fill_polygon(corners, &ShapeStyle { color: ink.color(), filled: true, stroke_width: 0 })
+            .map_err(failed)
     }
 
     /// A dot.

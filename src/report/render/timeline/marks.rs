@@ -55,7 +55,8 @@ impl Marks {
     pub(super) fn new<B: DrawingBackend>(report: &TrialReport, scene: &Scene<'_>, canvas: &Canvas<B>) -> Self {
         let mut marks = gather(report, scene);
         for mark in &mut marks {
-            mark.width = canvas.text_width(&clock(mark.at), TIME) + 7.0 + canvas.text_width(&mark.words(), LABEL) + 18.0;
+            mark.width =
+                canvas.text_width(&clock(mark.at), TIME) + 7.0 + canvas.text_width(&mark.words(), LABEL) + 18.0;
         }
         let rows = place(&mut marks);
         Self { marks, shades: shades(report, scene), rows }
@@ -112,7 +113,8 @@ fn gather(report: &TrialReport, scene: &Scene<'_>) -> Vec<Mark> {
                 "reverted" => (2, POLICY),
                 _ => (1, WELL),
             };
-            let name = if step.name == "injected" && !incident.harmful { "benign disturbance begins" } else { step.name };
+            let name =
+                if step.name == "injected" && !incident.harmful { "benign disturbance begins" } else { step.name };
             let of = several.then(|| report.names.fault(incident.fault).chars().take(24).collect::<String>());
             marks.push(Mark { at, x: scene.x(at), names: vec![name], of, rank, ink, row: None, width: 0.0 });
         }
@@ -196,5 +198,6 @@ fn shades(report: &TrialReport, scene: &Scene<'_>) -> Vec<(f64, f64, Ink)> {
         }
     }
     shades.extend(united.into_iter().map(|(from, to)| (scene.x(from), scene.x(to), HURT)));
+    shades.retain(|(from, to, _)| from < to);
     shades
 }

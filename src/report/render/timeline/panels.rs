@@ -60,7 +60,8 @@ impl Scale {
 impl<'a> Scene<'a> {
     pub(super) fn new(report: &'a TrialReport, plot: (f64, f64)) -> Self {
         let end = report.windows.last().map_or(report.horizon, |last| last.to);
-        let mut bad: Vec<VersionId> = report.incidents.iter().filter_map(|incident| bad_version(report, incident)).collect();
+        let mut bad: Vec<VersionId> =
+            report.incidents.iter().filter_map(|incident| bad_version(report, incident)).collect();
         bad.sort_unstable();
         bad.dedup();
         let steps = |incident: &Incident| [incident.injected, incident.onset, incident.reverted].into_iter().flatten();
@@ -105,7 +106,12 @@ impl<'a> Scene<'a> {
     }
 
     /// Ticks of the value axis.
-    pub(super) fn values<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, scale: &Scale, at: &[(f64, String)]) -> Drawn {
+    pub(super) fn values<B: DrawingBackend>(
+        &self,
+        canvas: &mut Canvas<B>,
+        scale: &Scale,
+        at: &[(f64, String)],
+    ) -> Drawn {
         for (value, text) in at {
             let y = scale.y(*value);
             canvas.line(&[(self.plot.0, y), (self.plot.1, y)], Pen::thin(Ink::GRID))?;
@@ -115,7 +121,14 @@ impl<'a> Scene<'a> {
     }
 
     /// Draws runs as lines, and as dots where a single point stands alone.
-    pub(super) fn runs<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, scale: &Scale, runs: &[Run], ink: Ink, pen: Pen) -> Drawn {
+    pub(super) fn runs<B: DrawingBackend>(
+        &self,
+        canvas: &mut Canvas<B>,
+        scale: &Scale,
+        runs: &[Run],
+        ink: Ink,
+        pen: Pen,
+    ) -> Drawn {
         for run in runs {
             let points: Vec<Point> = run.iter().map(|&(at, value)| (self.x(at), scale.y(value))).collect();
             match points.as_slice() {
@@ -160,7 +173,13 @@ pub(super) enum Panel {
 }
 
 impl Panel {
-    pub(super) fn draw<B: DrawingBackend>(self, scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
+    pub(super) fn draw<B: DrawingBackend>(
+        self,
+        scene: &Scene<'_>,
+        canvas: &mut Canvas<B>,
+        top: f64,
+        bottom: f64,
+    ) -> Drawn {
         match self {
             Self::Traffic => traffic(scene, canvas, top, bottom),
             Self::Latency => latency(scene, canvas, top, bottom),
@@ -176,10 +195,14 @@ impl Panel {
             Self::Traffic => ("Who served", "share of the requests that each version got"),
             Self::Latency => ("Latency", "p50 and p99 of the answered, milliseconds, logarithmic"),
             Self::Bad => ("Bad requests", "areas: share of all requests; lines: of each version's own"),
-            Self::Signals => ("What the policy saw", "its signals as it measured them, late and partial; bars: rules that failed"),
+            Self::Signals => {
+                ("What the policy saw", "its signals as it measured them, late and partial; bars: rules that failed")
+            }
             Self::Accuracy => match scene.report.objective.loss {
                 Loss::ZeroOne { .. } => ("Accuracy", "right answers, against the truth that the policy never sees"),
-                Loss::Absolute { .. } => ("Accuracy", "answers within tolerance, against the truth that the policy never sees"),
+                Loss::Absolute { .. } => {
+                    ("Accuracy", "answers within tolerance, against the truth that the policy never sees")
+                }
             },
         };
         let x = PLOT.0 + canvas.text_width(title, Text::bold(14.0)) + 12.0;
@@ -227,12 +250,14 @@ fn traffic<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f6
     let inks: Vec<Ink> = versions.iter().map(|&id| scene.ink(id).alpha(0.75)).collect();
     stack(scene, canvas, &scale, &inks, |bin| {
         let all: u64 = bin.cells.iter().map(|cell| cell.counts.requests).sum();
-        let share = |id: &VersionId| bin.cells.get(id.index()).map_or(0, |cell| cell.counts.requests) as f64 / all as f64;
+        let share =
+            |id: &VersionId| bin.cells.get(id.index()).map_or(0, |cell| cell.counts.requests) as f64 / all as f64;
         (all > 0).then(|| versions.iter().map(share).collect())
     })?;
     weights(scene, canvas, &scale)?;
     scene.values(canvas, &scale, &[(0.0, "0 %".to_owned()), (0.5, "50 %".to_owned()), (1.0, "100 %".to_owned())])?;
-    let keys: Vec<_> = versions.iter().rev().map(|&id| (Key::Area(scene.ink(id).alpha(0.75)), scene.name(id))).collect();
+    let keys: Vec<_> =
+        versions.iter().rev().map(|&id| (Key::Area(scene.ink(id).alpha(0.75)), scene.name(id))).collect();
     legend(canvas, top, &keys)
 }
 
@@ -256,7 +281,9 @@ fn weights<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, scale: 
 }
 
 fn latency<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
-    let quantile = |id, q, enough| series::line(&scene.bins, &scene.cuts, id, enough, |cell| Some(cell.latency.quantile(q)? / 1e6));
+    let quantile = |id, q, enough| {
+        series::line(&scene.bins, &scene.cuts, id, enough, |cell| Some(cell.latency.quantile(q)? / 1e6))
+    };
     let lines: Vec<(VersionId, Vec<Run>, Vec<Run>)> =
         scene.versions().iter().map(|&id| (id, quantile(id, 0.5, 30), quantile(id, 0.99, 120))).collect();
     let limit = scene.report.objective.latency.map(|limit| limit.as_secs_f64() * 1e3);
@@ -297,10 +324,19 @@ fn bad<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, b
     let own: Vec<(VersionId, Vec<Run>)> = scene
         .versions()
         .iter()
-        .map(|&id| (id, series::line(&scene.bins, &scene.cuts, id, ENOUGH, |cell| Some(cell.counts.bad as f64 / cell.counts.requests as f64))))
+        .map(|&id| {
+            (
+                id,
+                series::line(&scene.bins, &scene.cuts, id, ENOUGH, |cell| {
+                    Some(cell.counts.bad as f64 / cell.counts.requests as f64)
+                }),
+            )
+        })
         .collect();
     let total = |bin: &Bin| {
-        let sum = |of: fn(&crate::report::trial::RequestCounts) -> u64| bin.cells.iter().map(|cell| of(&cell.counts)).sum::<u64>();
+        let sum = |of: fn(&crate::report::trial::RequestCounts) -> u64| {
+            bin.cells.iter().map(|cell| of(&cell.counts)).sum::<u64>()
+        };
         let (all, bad, failed, late) = (sum(|c| c.requests), sum(|c| c.bad), sum(|c| c.failed), sum(|c| c.late));
         let share = |part: u64| part as f64 / all as f64;
         // Failed, late (and perhaps wrong), wrong only: they add up to bad.
@@ -339,7 +375,7 @@ fn accuracy<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f
         })
         .collect();
     let (low, high) = series::extent(lines.iter().flat_map(|(_, runs)| runs)).unwrap_or((0.0, 1.0));
-    let pad = ((high - low) * 0.12).max(0.01);
+    let pad = ((high - low) * 0.12).max(0.02);
     let scale = Scale { low: (low - pad).max(0.0), high: (high + pad).min(1.0), top, bottom, log: false };
     scene.values(canvas, &scale, &percents(&scale, 4))?;
     let mut keys = Vec::new();
@@ -352,7 +388,10 @@ fn accuracy<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f
 }
 
 fn percents(scale: &Scale, parts: usize) -> Vec<(f64, String)> {
-    series::round_steps(scale.low, scale.high, parts).into_iter().map(|v| (v, format!("{} %", figure(v * 100.0)))).collect()
+    series::round_steps(scale.low, scale.high, parts)
+        .into_iter()
+        .map(|v| (v, format!("{} %", figure(v * 100.0))))
+        .collect()
 }
 
 /// A number with as many digits as an axis needs.

@@ -118,7 +118,7 @@ pub(super) fn signal(report: &TrialReport, signal: SignalId, version: VersionId,
         .events
         .iter()
         .filter_map(|fact| match &fact.event {
-            Event::Measured(measured) if measured.signal == signal && measured.version == version => {
+            Event::Measured(measured) if measured.signal == signal && measured.version == version && fact.at <= end => {
                 Some((fact.at, measured.values.first().copied().unwrap_or(f64::NAN)))
             }
             _ => None,
@@ -172,7 +172,8 @@ pub(super) fn round_steps(low: f64, high: f64, parts: usize) -> Vec<f64> {
     while unit * 10.0 <= range / parts as f64 {
         unit *= 10.0;
     }
-    let step = [1.0, 2.0, 5.0, 10.0, 20.0].iter().map(|m| m * unit).find(|step| range / step <= parts as f64).unwrap_or(range);
+    let step =
+        [1.0, 2.0, 5.0, 10.0, 20.0].iter().map(|m| m * unit).find(|step| range / step <= parts as f64).unwrap_or(range);
     let first = (low / step - 1e-9).ceil();
     (0..=parts).map(|i| (first + i as f64) * step).take_while(|value| *value <= high + step * 1e-9).collect()
 }
@@ -180,8 +181,8 @@ pub(super) fn round_steps(low: f64, high: f64, parts: usize) -> Vec<f64> {
 /// Instants for the time axis: at most `parts` steps of a length that clocks have.
 pub(super) fn clock_steps(end: SimTime, parts: u64) -> Vec<SimTime> {
     const STEPS_S: [u64; 24] = [
-        1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
-        1_209_600, 2_419_200, 4_838_400, 9_676_800,
+        1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800,
+        604_800, 1_209_600, 2_419_200, 4_838_400, 9_676_800,
     ];
     let step = STEPS_S.iter().map(|&s| Span::secs(s)).find(|step| end.0 / step.0 <= parts);
     let step = step.unwrap_or(Span(end.0 / parts.max(1) + 1));

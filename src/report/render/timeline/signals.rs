@@ -54,6 +54,8 @@ fn failing(scene: &Scene<'_>) -> BTreeMap<RuleId, Vec<(SimTime, SimTime)>> {
     for (rule, from) in open {
         spans.entry(rule).or_default().push((from, scene.end));
     }
+    spans.values_mut().for_each(|spans| spans.retain(|&(from, _)| from <= scene.end));
+    spans.retain(|_, spans| !spans.is_empty());
     spans
 }
 
@@ -85,8 +87,11 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
     let mut keys: BTreeSet<VersionId> = BTreeSet::new();
     for (i, &id) in shown.iter().enumerate() {
         let (from, to) = (top + height * i as f64, top + height * (i + 1) as f64);
-        let lines: Vec<(VersionId, Vec<Run>)> =
-            scene.versions().iter().map(|&version| (version, series::signal(scene.report, id, version, scene.end))).collect();
+        let lines: Vec<(VersionId, Vec<Run>)> = scene
+            .versions()
+            .iter()
+            .map(|&version| (version, series::signal(scene.report, id, version, scene.end)))
+            .collect();
         let (low, high) = series::extent(lines.iter().flat_map(|(_, runs)| runs)).unwrap_or((0.0, 1.0));
         // From zero where zero is near; a level that hardly moves keeps its place in the middle.
         let low = if low >= 0.0 && low < high * 0.75 { 0.0 } else { low };
@@ -94,7 +99,8 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
         let pad = ((high - low) * 0.1).max((high.abs().max(low.abs()) / 3.0 - (high - low)) / 2.0).max(1e-9);
         let floor = if low == 0.0 { 0.0 } else { low - pad };
         let scale = Scale { low: floor, high: high + pad, top: from + 18.0, bottom: to - 3.0, log: false };
-        let ticks: Vec<(f64, String)> = series::round_steps(scale.low, scale.high, 3).into_iter().map(|v| (v, figure(v))).collect();
+        let ticks: Vec<(f64, String)> =
+            series::round_steps(scale.low, scale.high, 3).into_iter().map(|v| (v, figure(v))).collect();
         scene.values(canvas, &scale, &ticks)?;
         if i > 0 {
             canvas.line(&[(PLOT.0, from), (PLOT.1, from)], Pen::thin(Ink::AXIS))?;
@@ -116,7 +122,11 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
     legend(canvas, top, &words)?;
     if measured.len() > shown.len() {
         let more = format!("{} more in windows.csv", measured.len() - shown.len());
-        canvas.text((PLOT.1 + 14.0, top + 14.0 + 19.0 * words.len() as f64), &more, Text::plain(12.5).ink(Ink::SOFT))?;
+        canvas.text(
+            (PLOT.1 + 14.0, top + 14.0 + 19.0 * words.len() as f64),
+            &more,
+            Text::plain(12.5).ink(Ink::SOFT),
+        )?;
     }
     Ok(())
 }
