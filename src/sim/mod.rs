@@ -12,7 +12,7 @@ pub mod queue;
 pub mod recorder;
 
 use crate::control::config::{PolicyConfig, RolloutConfig};
-use crate::control::controller::Controller;
+use crate::control::strategy::native::Controller;
 use crate::detect::config::{Columns, SignalKind};
 use crate::event::{Action, ActionEnd, Event, Input, RequestEnd};
 use crate::id::{ControllerId, Names};

@@ -3,3 +3,4 @@
 pub mod analysis;
 mod analysis_limits;
 pub mod analysis_rules;
+pub mod native;
