@@ -11,5 +11,7 @@ pub mod incident;
 pub mod judge;
 pub mod milestones;
 pub mod objective;
+pub mod recovery;
+pub(crate) mod series;
 pub mod trial;
 pub mod verify;
