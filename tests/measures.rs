@@ -464,6 +464,59 @@ fn harm_of_several_faults_adds_up_with_what_they_did_together() {
     assert_eq!((a.harm_suffered, a.joint_harm), (Some(3600), Some(-1200)));
 }
 
+#[test]
+fn a_rollback_that_each_of_two_faults_would_have_caused_is_to_the_credit_of_both() {
+    // Either fault alone makes the rule fire at 148 s, so neither is "detected"; without both nothing fires.
+    let start = |f: u16| (100.0, Event::FaultStarted { fault: FaultId(f) });
+    let make = || served(160.0, (103.0, 1e9));
+    let trial = run(with(rollback(148.0), vec![start(0), start(1)]), make());
+    let (first, second) = (
+        run(with(rollback(148.0), vec![start(0)]), served(160.0, (110.0, 1e9))),
+        run(with(rollback(148.0), vec![start(1)]), served(160.0, (120.0, 1e9))),
+    );
+    let hold = run(vec![], served(1e9, (103.0, 1e9)));
+    let (hold_first, hold_second) =
+        (run(vec![], served(1e9, (110.0, 1e9))), run(vec![], served(1e9, (120.0, 1e9))));
+    let clean = run(vec![], served(1e9, NEVER));
+    let facts = [0, 1].map(|id| FaultFacts { id: FaultId(id), ..bound() });
+    let told = |policy_clean: &RunRecord| {
+        let without = vec![
+            Some(Without { policy: &second, hold: &hold_second }),
+            Some(Without { policy: &first, hold: &hold_first }),
+        ];
+        let references = References { hold: &hold, hold_clean: &clean, policy_clean, without };
+        let runs = Runs { trial: &trial, twin: Twin::Runs(references) };
+        let a = assess(&facts, &runs, &objective(), at(600.0), &arrival);
+        assert!(a.incidents.iter().all(|i| i.coincident && i.detected.is_none()));
+        a.outcome
+    };
+    assert_eq!(told(&clean), Outcome::Recovered);
+    // If it also comes without any fault, it is luck.
+    assert_eq!(told(&run(rollback(148.0), served(160.0, NEVER))), Outcome::Missed);
+}
+
+#[test]
+fn the_last_attempt_at_a_request_is_what_its_user_got() {
+    let mut bits = BadBits::new();
+    let request = |attempt| RequestId { source: SourceId(1), ordinal: 70, attempt };
+    bits.note(request(0), true);
+    assert!(bits.is_bad(SourceId(1), 70));
+    bits.note(request(1), false);
+    assert_eq!((bits.is_bad(SourceId(1), 70), bits.count()), (false, 0));
+    // An absurd ordinal is counted and takes no memory.
+    bits.note(RequestId { ordinal: u64::MAX, ..request(0) }, true);
+    assert_eq!((bits.is_bad(SourceId(1), u64::MAX), bits.count()), (false, 1));
+}
+
+#[test]
+fn the_time_axis_carries_the_weights_that_were_set() {
+    let record = run(vec![(100.5, Event::Weights { weights: vec![(NEW, Weight::ALL)] })], served(1e9, NEVER));
+    let windows = rollcage::report::assess::windows(&record);
+    let weights = |bin: usize| windows.get(bin).map(|w| w.cells.iter().map(|c| c.weight.0).collect::<Vec<_>>());
+    assert_eq!(weights(99), Some(vec![1_000_000, 0, 0]));
+    assert_eq!(weights(100), Some(vec![0, 1_000_000, 0]), "at the end of the window");
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Many trials
 
@@ -656,6 +709,8 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn bits_equal_a_naive_set(here in requests(), there in requests()) {
         let fill = |requests: &[Request]| {

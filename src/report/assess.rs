@@ -11,7 +11,7 @@
 //!
 //! 1. *revert failed*: of a rollback ordered while it was active, or that is its *decided*, a `RevertFailed` follows before the
 //!    next order, or no `RevertDone` does by the end of the run.
-//! 2. *relapsed*: see [`recovery`](crate::report::incident::recovery).
+//! 2. *relapsed*: see [`recovery`](crate::report::recovery).
 //! 3. Not harmful here: *false rollback* if a false one was ordered while it was active, or was decided because of it (its
 //!    *decided*, not coincident: the alarm came after it had ended); else *correctly held*.
 //! 4. *wrong cure*: one was ordered while it was active and it is not curable.

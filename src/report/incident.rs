@@ -13,7 +13,7 @@
 //!   verification window, too). After a coincident decision nothing counts as detected any more.
 //! - *revert started*, *reverted*: the first `RevertStarted` at or after *decided*; and given a `RevertDone`, when the version
 //!   the fault is bound to was out of the traffic ([`left_traffic`]), or for other faults the `RevertDone` itself.
-//! - *recovered*: see [`recovery`].
+//! - *recovered*: see [`recovery`](crate::report::recovery).
 //!
 //! Twin-free (natural drift, live, both sides of `validate`): *onset* is the start of the first verification window
 //! from *injected* on whose share of bad requests exceeds the level before *injected* by the margin; *detected* is the
@@ -25,8 +25,9 @@ use crate::report::milestones::{
     Alarm, Rollback, Stretch, active, alarms, fails_near, fired_before, left_traffic, revert_done, revert_started, rollbacks,
 };
 use crate::report::objective::Objective;
+use crate::report::recovery::recovery;
 use crate::report::trial::{Detection, Incident, Outcome};
-use crate::report::verify::{Seen, Verifier};
+use crate::report::verify::Verifier;
 use crate::time::{SimTime, Span};
 use crate::trace::Trace;
 
@@ -295,60 +296,5 @@ fn acts(trial: &RunRecord, kind: FaultKind, active: &[Stretch], from: usize, to:
             let cells = || (from..to).filter_map(|bin| trial.cell(bin, version.index()));
             taints && cells().any(|c| c.tainted > 0) || on && cells().any(|c| c.counts.requests > 0)
         }
-    }
-}
-
-/// What [`recovery`] finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recovery {
-    /// When users were well again; `None`: not by the end of the run.
-    pub at: Option<SimTime>,
-    /// They were hurt again by the same cause within the guard time.
-    pub relapsed: bool,
-}
-
-/// When users were well again.
-///
-/// Harm can grow slowly: the first request that is bad because of a ramp is followed by windows that are well. So the search
-/// starts at the first verification window from *onset* on that is outside the margins while the fault acts; if there is
-/// none, at *onset*. From there the first window within the margins is the recovery: one is enough.
-///
-/// Should a window within the guard time after it be clearly outside again while the fault acts, then it is a **relapse** if
-/// something had ended the incident by the end of the verified window: a revert was done, or the fault did not act
-/// in it. Otherwise nothing had changed and users were not well but lucky: the incident goes on, and so does the search.
-pub fn recovery(
-    trial: &RunRecord,
-    verifier: &mut Verifier<'_>,
-    onset: SimTime,
-    guard: Span,
-    reverts: &[SimTime],
-    acting: impl Fn(usize, usize) -> bool,
-) -> Recovery {
-    let (grid, bins) = (trial.grid, trial.bins());
-    let first = grid.bin_from(onset);
-    // Windows are looked at once, and only those that matter: most of a run lies before the onset or after the recovery.
-    let mut seen: Vec<Option<Seen>> = vec![None; bins];
-    let mut look = |b: usize, verifier: &mut Verifier<'_>| match seen.get_mut(b) {
-        Some(slot) => *slot.get_or_insert_with(|| verifier.look(b)),
-        None => Seen::Thin,
-    };
-    let acts = |b: usize, verifier: &Verifier<'_>| acting(b, verifier.end_of(b).unwrap_or(bins));
-    let hurts = |b: &usize| acts(*b, verifier) && matches!(look(*b, verifier), Seen::Outside { .. });
-    let mut from = (first..bins).find(hurts).unwrap_or(first);
-    loop {
-        let Some(well) = (from..bins).find(|&b| look(b, verifier) == Seen::Within) else {
-            return Recovery { at: None, relapsed: false };
-        };
-        let at = grid.start(well);
-        let guarded = grid.bin_of(at + guard).min(bins.saturating_sub(1));
-        let clearly = |b: &usize| acts(*b, verifier) && look(*b, verifier) == Seen::Outside { clearly: true };
-        let Some(again) = (well + 1..=guarded).find(clearly) else {
-            return Recovery { at: Some(at), relapsed: false };
-        };
-        let verified = grid.start(verifier.end_of(well).unwrap_or(bins));
-        if reverts.iter().any(|&t| t <= verified) || !acts(well, verifier) {
-            return Recovery { at: Some(at), relapsed: true };
-        }
-        from = again;
     }
 }

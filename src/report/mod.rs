@@ -11,6 +11,8 @@ pub mod incident;
 pub mod judge;
 pub mod milestones;
 pub mod objective;
+pub mod recovery;
+pub(crate) mod series;
 pub mod trial;
 pub mod verify;
 pub mod render;

@@ -23,6 +23,7 @@
 
 use crate::report::fold::{BinCell, RunRecord};
 use crate::report::objective::Recovery;
+use crate::report::series::Series;
 use crate::report::trial::RequestCounts;
 use crate::stats::histogram::Histogram;
 
@@ -53,10 +54,9 @@ struct Level {
 #[derive(Debug, Clone)]
 pub struct Verifier<'a> {
     recovery: Recovery,
-    run: Vec<Slider<'a>>,
-    record: &'a RunRecord,
+    run: Series<'a>,
     /// Fault-free runs to compare the same bins with, the better one first.
-    beside: Vec<Vec<Slider<'a>>>,
+    beside: Vec<Series<'a>>,
     pooled: Vec<Option<Level>>,
     overall: Option<Level>,
 }
@@ -66,37 +66,30 @@ impl<'a> Verifier<'a> {
     #[must_use]
     pub fn with_twins(run: &'a RunRecord, clean: &[&'a RunRecord], recovery: Recovery) -> Self {
         // A run on another grid cannot be compared bin by bin, only as a whole.
-        let same_grid = clean.iter().filter(|c| c.grid == run.grid);
-        let beside = same_grid.map(|c| sliders(c)).collect();
+        let beside = clean.iter().filter(|c| c.grid == run.grid).map(|c| Series::new(c)).collect();
         let (pooled, overall) = levels(run.versions.len(), 1, |v| clean.iter().flat_map(move |c| cells(c, v, usize::MAX)));
-        Self { recovery, run: sliders(run), record: run, beside, pooled, overall }
+        Self { recovery, run: Series::new(run), beside, pooled, overall }
     }
 
     /// Compares `run` with itself before a bin.
     #[must_use]
     pub fn with_past(run: &'a RunRecord, before_bin: usize, recovery: Recovery) -> Self {
-        let least = recovery.requests.max(1);
-        let (pooled, overall) = levels(run.versions.len(), least, |v| cells(run, v, before_bin));
-        Self { recovery, run: sliders(run), record: run, beside: Vec::new(), pooled, overall }
+        let (pooled, overall) = levels(run.versions.len(), recovery.requests.max(1), |v| cells(run, v, before_bin));
+        Self { recovery, run: Series::new(run), beside: Vec::new(), pooled, overall }
     }
 
     /// The end of the window that starts with this bin, exclusive; `None` if it is thin.
     #[must_use]
     pub fn end_of(&self, from: usize) -> Option<usize> {
-        let (bins, versions) = (self.record.bins(), self.record.versions.len());
-        let requests = |bin: usize| -> u64 {
-            (0..versions).filter_map(|v| self.record.cell(bin, v)).map(|c| c.counts.requests).sum()
-        };
-        if requests(from) == 0 {
+        let bins = self.run.record.bins();
+        if self.run.all(from, from + 1).requests == 0 {
             return None;
         }
-        let mut to = from.checked_add(self.record.grid.window).filter(|&to| to <= bins)?;
-        let mut n: u64 = (from..to).map(requests).sum();
-        while n < self.recovery.requests.max(1) {
+        let mut to = from.checked_add(self.run.record.grid.window).filter(|&to| to <= bins)?;
+        while self.run.all(from, to).requests < self.recovery.requests.max(1) {
             if to >= bins {
                 return None;
             }
-            n += requests(to);
             to += 1;
         }
         Some(to)
@@ -111,64 +104,98 @@ impl<'a> Verifier<'a> {
     }
 
     fn judge(&mut self, from: usize, to: usize) -> Seen {
+        match self.shares(from, to) {
+            // Latency is the dearer half, and can change nothing any more.
+            seen @ (Seen::Thin | Seen::Outside { clearly: true }) => seen,
+            Seen::Within => self.latency(from, to),
+            Seen::Outside { clearly: false } => match self.latency(from, to) {
+                Seen::Outside { clearly } => Seen::Outside { clearly },
+                _ => Seen::Outside { clearly: false },
+            },
+        }
+    }
+
+    fn shares(&self, from: usize, to: usize) -> Seen {
         let (margin, required) = (self.recovery.margin, self.recovery.requests.max(1) as f64);
-        let limit_factor = 1.0 + self.recovery.latency_margin;
-        let mut total = 0.0;
-        let mut excess = [0.0; 3];
-        let mut bad = [0.0; 3];
-        // Sums of p99 × answers: measured and expected; and answers beyond the limit.
-        let mut latency = (0.0, 0.0);
-        let (mut answers, mut beyond) = (0.0, 0.0);
+        let (mut total, mut excess, mut bad) = (0.0, [0.0; 3], [0.0; 3]);
         let (mut outside, mut clearly) = (false, false);
-        for v in 0..self.run.len() {
-            let Some(seen) = self.run.get_mut(v).map(|s| s.at(from, to)) else { continue };
-            if seen.counts.requests == 0 {
+        let mut weigh = |over: f64, count: f64, n: f64, allowed: f64| {
+            outside |= over > allowed;
+            clearly |= over - 3.0 * binomial_sd(count, n) > allowed;
+        };
+        for v in 0..self.run.versions() {
+            let seen = self.run.counts(v, from, to);
+            if seen.requests == 0 {
                 continue;
             }
-            let (n, shares) = (seen.counts.requests as f64, reasons(&seen.counts));
-            let measured = Measured { answered: seen.answered() as f64, p99: seen.latency.quantile(0.99) };
-            let Some(level) = self.level(v, from, to) else { return Seen::Thin };
+            let n = seen.requests as f64;
+            let Some(expected) = self.expected(v, from, to) else { return Seen::Thin };
             total += n;
-            for (i, count) in shares.into_iter().enumerate() {
-                let over = count - n * level.shares[i];
-                excess[i] += over;
-                bad[i] += count;
-                outside |= over > margin * n.max(required);
-                clearly |= over - 3.0 * binomial_sd(count, n) > margin * n.max(required);
+            for (((count, share), excess), bad) in reasons(&seen).iter().zip(expected).zip(&mut excess).zip(&mut bad) {
+                let over = count - n * share;
+                *excess += over;
+                *bad += count;
+                weigh(over, *count, n, margin * n.max(required));
             }
-            let (Some(p99), Some(expected)) = (measured.p99, level.p99) else { continue };
-            let limit = expected * limit_factor;
-            let above = self.run.get(v).map_or(0, |s| s.sum.latency.count_above(limit as u64)) as f64;
-            latency.0 += p99 * measured.answered;
-            latency.1 += limit * measured.answered;
-            answers += measured.answered;
+        }
+        for (over, count) in excess.into_iter().zip(bad) {
+            weigh(over, count, total, margin * total);
+        }
+        if outside { Seen::Outside { clearly } } else { Seen::Within }
+    }
+
+    fn latency(&mut self, from: usize, to: usize) -> Seen {
+        let required = self.recovery.requests.max(1);
+        // Sums of p99 × answers, seen and allowed; answers, and those above what is allowed.
+        let (mut seen, mut allowed, mut answers, mut beyond) = (0.0, 0.0, 0.0, 0.0);
+        let (mut outside, mut clearly) = (false, false);
+        for v in 0..self.run.versions() {
+            if self.run.counts(v, from, to).requests == 0 {
+                continue;
+            }
+            let Some(limit) = self.expected_p99(v, from, to).map(|p| p * (1.0 + self.recovery.latency_margin)) else { continue };
+            let Some(histogram) = self.run.latency(v, from, to) else { continue };
+            let Some(p99) = histogram.quantile(0.99) else { continue };
+            let (n, above) = (histogram.count() as f64, histogram.count_above(limit as u64) as f64);
+            seen += p99 * n;
+            allowed += limit * n;
+            answers += n;
             beyond += above;
-            if measured.answered >= required && p99 > limit {
+            if histogram.count() >= required && p99 > limit {
                 outside = true;
-                clearly |= clearly_above(above, measured.answered);
+                clearly |= clearly_above(above, n);
             }
         }
-        for i in 0..3 {
-            outside |= excess[i] > margin * total;
-            clearly |= excess[i] - 3.0 * binomial_sd(bad[i], total) > margin * total;
-        }
-        if latency.0 > latency.1 {
+        if seen > allowed {
             outside = true;
             clearly |= clearly_above(beyond, answers);
         }
         if outside { Seen::Outside { clearly } } else { Seen::Within }
     }
 
-    fn level(&mut self, version: usize, from: usize, to: usize) -> Option<Level> {
+    /// The fault-free run with enough requests of a version in these bins.
+    fn beside(&self, version: usize, from: usize, to: usize) -> Option<usize> {
         let least = self.recovery.requests.max(1);
-        for twin in &mut self.beside {
-            if let Some(sum) = twin.get_mut(version).map(|s| s.at(from, to))
-                && sum.counts.requests >= least
-            {
-                return Some(level_of(&sum.counts, &sum.latency));
-            }
-        }
+        self.beside.iter().position(|twin| twin.counts(version, from, to).requests >= least)
+    }
+
+    fn elsewhere(&self, version: usize) -> Option<Level> {
         self.pooled.get(version).copied().flatten().or(self.overall)
+    }
+
+    fn expected(&self, version: usize, from: usize, to: usize) -> Option<[f64; 3]> {
+        match self.beside(version, from, to).and_then(|i| self.beside.get(i)) {
+            Some(twin) => Some(shares(&twin.counts(version, from, to))),
+            None => Some(self.elsewhere(version)?.shares),
+        }
+    }
+
+    fn expected_p99(&mut self, version: usize, from: usize, to: usize) -> Option<f64> {
+        let beside = self.beside(version, from, to);
+        match beside.and_then(|i| self.beside.get_mut(i)) {
+            Some(twin) => twin.latency(version, from, to)?.quantile(0.99),
+            None => self.elsewhere(version)?.p99,
+        }
     }
 
     /// Whether the share of bad requests, whatever the reason, exceeds the level before the given bin by the margin;
@@ -176,24 +203,13 @@ impl<'a> Verifier<'a> {
     #[must_use]
     pub fn exceeds_past(&self, from: usize, before_bin: usize) -> Option<bool> {
         let to = self.end_of(from)?;
-        let sum = |from: usize, to: usize| {
-            let mut counts = RequestCounts::default();
-            let range = (from..to.min(self.record.bins())).flat_map(|b| (0..self.run.len()).map(move |v| (b, v)));
-            range.filter_map(|(b, v)| self.record.cell(b, v)).for_each(|c| counts.add(&c.counts));
-            counts
-        };
-        let (past, now) = (sum(0, before_bin), sum(from, to));
+        let (past, now) = (self.run.all(0, before_bin), self.run.all(from, to));
         if past.requests == 0 {
             return None;
         }
         let share = |c: &RequestCounts| c.bad as f64 / c.requests.max(1) as f64;
         Some(share(&now) > share(&past) + self.recovery.margin)
     }
-}
-
-struct Measured {
-    answered: f64,
-    p99: Option<f64>,
 }
 
 const fn reasons(counts: &RequestCounts) -> [f64; 3] {
@@ -210,9 +226,13 @@ fn clearly_above(above: f64, answers: f64) -> bool {
     above - 0.01 * answers > 3.0 * (0.01 * 0.99 * answers).sqrt()
 }
 
-fn level_of(counts: &RequestCounts, latency: &Histogram) -> Level {
+fn shares(counts: &RequestCounts) -> [f64; 3] {
     let n = counts.requests.max(1) as f64;
-    Level { shares: reasons(counts).map(|count| count / n), p99: latency.quantile(0.99) }
+    reasons(counts).map(|count| count / n)
+}
+
+fn level_of(counts: &RequestCounts, latency: &Histogram) -> Level {
+    Level { shares: shares(counts), p99: latency.quantile(0.99) }
 }
 
 fn cells(run: &RunRecord, version: usize, before_bin: usize) -> impl Iterator<Item = &BinCell> {
@@ -237,53 +257,4 @@ where
     });
     let pooled = pooled.collect();
     (pooled, (all.0.requests > 0).then(|| level_of(&all.0, &all.1)))
-}
-
-fn sliders(run: &RunRecord) -> Vec<Slider<'_>> {
-    (0..run.versions.len()).map(|version| Slider { run, version, from: 0, to: 0, sum: BinCell::default() }).collect()
-}
-
-/// The sum of one version's cells over a stretch of bins, cheap to move forward.
-#[derive(Debug, Clone)]
-struct Slider<'a> {
-    run: &'a RunRecord,
-    version: usize,
-    from: usize,
-    to: usize,
-    sum: BinCell,
-}
-
-impl Slider<'_> {
-    fn at(&mut self, from: usize, to: usize) -> &BinCell {
-        if from < self.from || from >= self.to || to < self.to || !self.leave(from) {
-            self.sum = BinCell::default();
-            (self.from, self.to) = (from, from);
-        }
-        for bin in self.to..to {
-            if let Some(cell) = self.run.cell(bin, self.version) {
-                self.sum.counts.add(&cell.counts);
-                self.sum.latency.merge(&cell.latency);
-            }
-        }
-        self.to = self.to.max(to);
-        &self.sum
-    }
-
-    /// Takes the bins before `from` out; `false` if that is not possible (a saturated bucket).
-    fn leave(&mut self, from: usize) -> bool {
-        let mut gone = BinCell::default();
-        for bin in self.from..from {
-            if let Some(cell) = self.run.cell(bin, self.version) {
-                gone.counts.add(&cell.counts);
-                gone.latency.merge(&cell.latency);
-            }
-        }
-        if gone.counts.requests > 0 {
-            let Some(rest) = self.sum.latency.diff(&gone.latency) else { return false };
-            self.sum.latency = rest;
-            self.sum.counts.take(&gone.counts);
-        }
-        self.from = from;
-        true
-    }
 }
