@@ -219,6 +219,8 @@ fn plant(s: &Scenario, root: &Place<'_>, base: &Path, files: &mut Files, vet: &m
                 stages,
                 replicas: fleet.replicas,
                 scale_down_delay: s.fleet.scale_down_delay.0,
+                standby: fleet.standby.iter().find(|(v, _)| *v == VersionId(0)).map_or(0, |(_, n)| *n),
+                digest: versions[0].artifact.digest,
             },
             world: WorldConfig {
                 horizon: SimTime(horizon.0),

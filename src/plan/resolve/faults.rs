@@ -188,7 +188,7 @@ fn corrupted(clean: &Artifact, change: &Change, place: &Place<'_>, found: &mut V
         What::Zero => Damage::Zero,
         What::Bytes => Damage::Bytes,
     };
-    let change = Corruption { what, share: change.share, seed: u64::from(change.seed) };
+    let change = Corruption { what, share: change.share, seed: u64::from(change.seed), bits: change.bits.map(|[low, high]| (low, high)) };
     let bytes = match corrupt(&clean.bytes, &change) {
         Ok(bytes) => bytes,
         Err(e) => {

@@ -61,6 +61,7 @@ fn kind(signal: &Signal, place: &Place<'_>, sources: Option<&[Vec<String>]>, fou
             }
             SignalKind::Accuracy { labels: window.labels as usize, min: *min as usize, threshold: threshold.0, confidence: *confidence }
         }
+        Signal::Coin { share } => SignalKind::Coin { share: share.0 },
         Signal::Ks { of, window, reference: r, min } => SignalKind::Ks {
             of: columns(of, place, sources, found),
             window: window.0,

@@ -166,9 +166,7 @@ fn concept(
     let place = place.at("concept");
     let path = needs.base.join(&normal.concept);
     let (manifest, source) = models::manifest(&path, &place, files, found)?;
-    let concept = &manifest.lineage["concept"];
-    let weights: Option<Vec<f64>> = concept["weights"].as_array().and_then(|w| w.iter().map(serde_json::Value::as_f64).collect());
-    let (Some(weights), Some(bias)) = (weights, concept["bias"].as_f64()) else {
+    let Some((weights, bias)) = manifest.concept() else {
         found.push(place.wrong(format!("`{}` carries no concept", source.file)).help("its manifest needs `lineage.concept.weights` (numbers) and `lineage.concept.bias`"));
         return None;
     };
