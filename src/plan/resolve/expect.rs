@@ -18,7 +18,8 @@ fn expectation(wire: &Expect, place: &Place<'_>, found: &mut Vec<Diagnostic>) ->
         (Stat::Max, &wire.max),
         (Stat::Min, &wire.min),
     ];
-    let given: Vec<(Stat, &Bound)> = stats.into_iter().filter_map(|(stat, bound)| Some((stat, bound.as_ref()?))).collect();
+    let given: Vec<(Stat, &Bound)> =
+        stats.into_iter().filter_map(|(stat, bound)| Some((stat, bound.as_ref()?))).collect();
     let policy = wire.policy.clone();
     match (wire.outcome, wire.measure) {
         (Some(outcome), None) => {
@@ -28,7 +29,8 @@ fn expectation(wire: &Expect, place: &Place<'_>, found: &mut Vec<Diagnostic>) ->
             }
             let all = Bound("1".to_owned());
             let bound = wire.share.as_ref().unwrap_or(&all);
-            let Some((op, share)) = limit(bound, MeasureUnit::Share, Op::GreaterEqual, &place.at("share"), found) else {
+            let Some((op, share)) = limit(bound, MeasureUnit::Share, Op::GreaterEqual, &place.at("share"), found)
+            else {
                 return Vec::new();
             };
             if !(0.0..=1.0).contains(&share) {
@@ -53,7 +55,12 @@ fn expectation(wire: &Expect, place: &Place<'_>, found: &mut Vec<Diagnostic>) ->
             given.into_iter().filter_map(one).collect()
         }
         (Some(_), Some(_)) => {
-            found.push(place.at("measure").wrong_key("an expectation is about an outcome or a measure").help("write two expectations"));
+            found.push(
+                place
+                    .at("measure")
+                    .wrong_key("an expectation is about an outcome or a measure")
+                    .help("write two expectations"),
+            );
             Vec::new()
         }
         (None, None) => {
@@ -79,7 +86,13 @@ fn measured(
 }
 
 /// The comparison and the limit of a bound.
-fn limit(bound: &Bound, unit: MeasureUnit, default: Op, place: &Place<'_>, found: &mut Vec<Diagnostic>) -> Option<(Op, f64)> {
+fn limit(
+    bound: &Bound,
+    unit: MeasureUnit,
+    default: Op,
+    place: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(Op, f64)> {
     let text = bound.0.trim();
     let ops = [Op::LessEqual, Op::GreaterEqual, Op::Equal, Op::Less, Op::Greater];
     let written = ops.into_iter().find_map(|op| Some((op, text.strip_prefix(op.name())?)));

@@ -1,7 +1,7 @@
 //! Owns the loading of models: manifest, bytes and digest → vetted artifacts.
 
-use crate::artifact::manifest::{Manifest, ManifestError};
 use crate::artifact::Artifact;
+use crate::artifact::manifest::{Manifest, ManifestError};
 use crate::artifact::onnx::OnnxModel;
 use crate::digest::Digest;
 use crate::plan::Vet;
@@ -53,13 +53,23 @@ pub(crate) fn load(
             None
         }
     };
+    // A manifest that was only looked for beside a missing artifact is not missing on its own.
+    if bytes.is_none() && wire.manifest.is_none() && !files.exists(&manifest_path) {
+        return None;
+    }
     let (manifest, source) = manifest(&manifest_path, &manifest_place, files, found)?;
     let bytes = bytes?;
     let digest = Digest::of(&bytes);
     if digest != manifest.digest {
-        let message = format!("the manifest promises another file: `{}` has the digest {digest}", shown(&artifact_path));
+        let message =
+            format!("the manifest promises another file: `{}` has the digest {digest}", shown(&artifact_path));
         let at = find(&source, &manifest.digest.to_string());
-        found.push(source.at(at, message).label("not the digest of the file").help("train or fetch the artifact again, or write its manifest anew"));
+        found.push(
+            source
+                .at(at, message)
+                .label("not the digest of the file")
+                .help("train or fetch the artifact again, or write its manifest anew"),
+        );
         return None;
     }
     let signature = manifest.signature();
@@ -104,9 +114,9 @@ pub(crate) fn manifest(
                 ManifestError::Json { line, column, reason } if *line > 0 => {
                     source.at_line(*line, *column, format!("not a manifest: {reason}"))
                 }
-                ManifestError::BadDigest { field, line, column, .. } => {
+                ManifestError::BadDigest { field, text, .. } => {
                     let message = format!("`{field}` is not a digest");
-                    source.at_line(*line, *column, message).help("a digest is `sha256:` and 64 hex digits")
+                    source.at(find(&source, text), message).help("a digest is `sha256:` and 64 hex digits")
                 }
                 ManifestError::Invalid { field, .. } => {
                     let key = field.rsplit('.').next().unwrap_or_default();
