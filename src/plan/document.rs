@@ -65,7 +65,8 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(&text);
         if !errors.is_empty() {
             let end = text.len();
-            let show = |e: &toml::de::Error| source.at(e.span().unwrap_or(end..end), e.message().trim()).label("not TOML");
+            let show =
+                |e: &toml::de::Error| source.at(e.span().unwrap_or(end..end), e.message().trim()).label("not TOML");
             return Err(errors.iter().map(show).collect());
         }
         let root = Node { span: table.span(), value: table_node(table.get_ref()) };
@@ -265,7 +266,11 @@ impl<'a> Place<'a> {
         let index = names.iter().position(|n| *n == name);
         if index.is_none() {
             let help = did_you_mean(name, names, noun.1);
-            found.push(self.wrong(format!("unknown {} `{name}`", noun.0)).label(format!("no such {}", noun.0)).maybe_help(help));
+            found.push(
+                self.wrong(format!("unknown {} `{name}`", noun.0))
+                    .label(format!("no such {}", noun.0))
+                    .maybe_help(help),
+            );
         }
         index
     }

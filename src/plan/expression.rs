@@ -25,7 +25,8 @@ pub struct ExpressionError {
 }
 
 /// The shape of a rule.
-pub const HELP: &str = "a rule compares two operands with <, <=, > or >=, like \"latency.value > 1.3 * baseline.latency.value\"";
+pub const HELP: &str =
+    "a rule compares two operands with <, <=, > or >=, like \"latency.value > 1.3 * baseline.latency.value\"";
 
 /// Reads a rule against the signals there are.
 ///
@@ -81,17 +82,29 @@ fn tokens(text: &str) -> Result<Vec<Spanned<'_>>, ExpressionError> {
             b'=' | b'!' => {
                 i += usize::from(followed(b'='));
                 let written = &text[start..i];
-                return Err(error(start..i, format!("`{written}` is not a comparison of rules"), "write <, <=, > or >=: measured values are hardly ever equal"));
+                return Err(error(
+                    start..i,
+                    format!("`{written}` is not a comparison of rules"),
+                    "write <, <=, > or >=: measured values are hardly ever equal",
+                ));
             }
             b'0'..=b'9' | b'.' => {
                 while bytes.get(i).is_some_and(|&c| {
-                    c.is_ascii_alphanumeric() || c == b'.' || (matches!(c, b'+' | b'-') && matches!(bytes[i - 1], b'e' | b'E'))
+                    c.is_ascii_alphanumeric()
+                        || c == b'.'
+                        || (matches!(c, b'+' | b'-') && matches!(bytes[i - 1], b'e' | b'E'))
                 }) {
                     i += 1;
                 }
                 match text[start..i].parse::<f64>() {
                     Ok(number) if number.is_finite() => Token::Number(number),
-                    _ => return Err(error(start..i, format!("`{}` is not a number", &text[start..i]), "numbers are plain, like 0.001, 1e-3 or 25; times are in seconds")),
+                    _ => {
+                        return Err(error(
+                            start..i,
+                            format!("`{}` is not a number", &text[start..i]),
+                            "numbers are plain, like 0.001, 1e-3 or 25; times are in seconds",
+                        ));
+                    }
                 }
             }
             c if is_name(c) => {
@@ -145,7 +158,11 @@ impl<'a> Parser<'a> {
         self.next += 1;
         let right = self.operand()?;
         if self.next < self.tokens.len() {
-            return Err(error(self.here(), "the rule should end here", "one rule has one comparison; write two rules instead"));
+            return Err(error(
+                self.here(),
+                "the rule should end here",
+                "one rule has one comparison; write two rules instead",
+            ));
         }
         if left.value.is_none() && right.value.is_none() && self.unknown.is_empty() {
             return Err(error(0..self.end, "the rule compares two numbers", HELP));

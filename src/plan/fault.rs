@@ -168,6 +168,11 @@ pub struct Change {
     /// The share of weights hit (of bytes, for `bytes`).
     #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     pub share: f64,
+    /// For kinds that flip one of eight bits: the lowest and the highest that may, 0 to 7; without it, any. Exponent bits 0
+    /// and 1 change a weight 2- to 4-fold, bit 7 by 2^128.
+    #[serde(default)]
+    #[schemars(length(min = 2, max = 2), inner(range(max = 7)))]
+    pub bits: Option<[u8; 2]>,
     /// Fixes which are hit: part of the scenario, not of the trial.
     #[serde(default)]
     pub seed: u32,

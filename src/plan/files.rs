@@ -60,7 +60,10 @@ impl Files {
         let bytes = self.read(path)?;
         match std::str::from_utf8(&bytes) {
             Ok(text) => Ok(Source::new(shown(path), text)),
-            Err(e) => Err(FileError { message: format!("`{}` is not text: byte {} is not UTF-8", shown(path), e.valid_up_to()), help: None }),
+            Err(e) => Err(FileError {
+                message: format!("`{}` is not text: byte {} is not UTF-8", shown(path), e.valid_up_to()),
+                help: None,
+            }),
         }
     }
 
@@ -93,7 +96,8 @@ impl Files {
     /// A digest of the contents of all that was read, in the order it was first read.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let parts: Vec<&[u8]> = std::iter::once(&b"rollcage plan 1"[..]).chain(self.digests.iter().map(|d| &d.0[..])).collect();
+        let parts: Vec<&[u8]> =
+            std::iter::once(&b"rollcage plan 1"[..]).chain(self.digests.iter().map(|d| &d.0[..])).collect();
         keyed(&parts)
     }
 
@@ -102,7 +106,8 @@ impl Files {
         let wanted = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let extension = path.extension();
         let names = self.names(folder);
-        let alike: Vec<&str> = names.iter().map(String::as_str).filter(|n| Path::new(n).extension() == extension).collect();
+        let alike: Vec<&str> =
+            names.iter().map(String::as_str).filter(|n| Path::new(n).extension() == extension).collect();
         let help = if alike.is_empty() { None } else { did_you_mean(wanted, &alike, "files there") };
         FileError { message: format!("cannot read `{}`: {why}", shown(path)), help }
     }

@@ -28,13 +28,18 @@ pub fn load(scenario: &Path, policy: Option<&Path>, vet: &mut Vet<'_>) -> Result
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_from(files: &mut Files, path: &Path, policy: Option<&Path>, vet: &mut Vet<'_>) -> Result<Plan, Vec<Diagnostic>> {
+pub fn load_from(
+    files: &mut Files,
+    path: &Path,
+    policy: Option<&Path>,
+    vet: &mut Vet<'_>,
+) -> Result<Plan, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let base = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let document = document(path, files).map_err(|d| found.extend(d)).ok();
     let scenario: Option<Scenario> = document.as_ref().and_then(|d| typed(d, &scenario_schema(), &mut found));
     let policy_path = match (policy, &document) {
-        (Some(wanted), _) => policy_file(wanted, &base, files).map_err(|d| found.push(d)).ok(),
+        (Some(wanted), _) => policy_file(wanted, &base, files).map_err(|d| found.push(*d)).ok(),
         (None, Some(d)) => own_policy(d, &base, files, &mut found),
         (None, None) => None,
     };
@@ -90,7 +95,11 @@ fn document(path: &Path, files: &mut Files) -> Result<Document, Vec<Diagnostic>>
 }
 
 /// The document as its wire type, if it is of its schema.
-fn typed<T: DeserializeOwned>(document: &Document, schema: &serde_json::Value, found: &mut Vec<Diagnostic>) -> Option<T> {
+fn typed<T: DeserializeOwned>(
+    document: &Document,
+    schema: &serde_json::Value,
+    found: &mut Vec<Diagnostic>,
+) -> Option<T> {
     let mistakes = schema::check(document, schema);
     if !mistakes.is_empty() {
         found.extend(mistakes);
@@ -128,10 +137,11 @@ fn own_policy(document: &Document, base: &Path, files: &Files, found: &mut Vec<D
 }
 
 /// The file of a policy given by path or by name.
-fn policy_file(wanted: &Path, base: &Path, files: &Files) -> Result<PathBuf, Diagnostic> {
+fn policy_file(wanted: &Path, base: &Path, files: &Files) -> Result<PathBuf, Box<Diagnostic>> {
     let folder = base.join("policies");
     let name = wanted.to_string_lossy();
-    let candidates = [wanted.to_path_buf(), folder.join(format!("{name}.toml")), folder.join(wanted), base.join(wanted)];
+    let candidates =
+        [wanted.to_path_buf(), folder.join(format!("{name}.toml")), folder.join(wanted), base.join(wanted)];
     if let Some(path) = candidates.into_iter().find(|p| files.exists(p)) {
         return Ok(path);
     }
@@ -139,7 +149,7 @@ fn policy_file(wanted: &Path, base: &Path, files: &Files) -> Result<PathBuf, Dia
     let names: Vec<&str> = names.iter().filter_map(|n| n.strip_suffix(".toml")).collect();
     let stem = wanted.file_stem().and_then(|n| n.to_str()).unwrap_or_default();
     let help = did_you_mean(stem, &names, &format!("policies in `{}`", shown(&folder)));
-    Err(Diagnostic::whole(name, "there is no such policy").maybe_help(help))
+    Err(Box::new(Diagnostic::whole(name, "there is no such policy").maybe_help(help)))
 }
 
 /// What the scenario alone says.
@@ -157,12 +167,20 @@ struct Whole {
     expectations: Vec<crate::report::expect::Expectation>,
 }
 
-fn plant(s: &Scenario, root: &Place<'_>, base: &Path, files: &mut Files, vet: &mut Vet<'_>, found: &mut Vec<Diagnostic>) -> Plant {
+fn plant(
+    s: &Scenario,
+    root: &Place<'_>,
+    base: &Path,
+    files: &mut Files,
+    vet: &mut Vet<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Plant {
     let horizon = s.horizon.0;
     let order = version_order(s, root, found);
     let model_names: Vec<&str> = order.iter().map(String::as_str).collect();
     let loaded: Option<Vec<models::Loaded>> = {
-        let load = |name: &String| models::load(s.models.get(name)?, &root.at("models").at(name), base, files, vet, found);
+        let load =
+            |name: &String| models::load(s.models.get(name)?, &root.at("models").at(name), base, files, vet, found);
         let all: Vec<Option<models::Loaded>> = order.iter().map(load).collect();
         all.into_iter().collect()
     };
@@ -220,7 +238,7 @@ fn plant(s: &Scenario, root: &Place<'_>, base: &Path, files: &mut Files, vet: &m
                 replicas: fleet.replicas,
                 scale_down_delay: s.fleet.scale_down_delay.0,
                 standby: fleet.standby.iter().find(|(v, _)| *v == VersionId(0)).map_or(0, |(_, n)| *n),
-                digest: versions[0].artifact.promised,
+                digest: versions[0].artifact.digest,
             },
             world: WorldConfig {
                 horizon: SimTime(horizon.0),
@@ -246,7 +264,12 @@ fn version_order(s: &Scenario, root: &Place<'_>, found: &mut Vec<Diagnostic>) ->
     let from = place.at("from").lookup(&s.rollout.from, &names, noun, found);
     let to = place.at("to").lookup(&s.rollout.to, &names, noun, found);
     if from.is_some() && from == to {
-        found.push(place.at("to").wrong("the rollout goes from a model to itself").label(format!("the same as `from`, `{}`", s.rollout.from)));
+        found.push(
+            place
+                .at("to")
+                .wrong("the rollout goes from a model to itself")
+                .label(format!("the same as `from`, `{}`", s.rollout.from)),
+        );
     }
     let mut order: Vec<usize> = from.into_iter().chain(to).collect();
     order.dedup();
@@ -303,7 +326,13 @@ fn fault_names(faults: &[WireFault], place: &Place<'_>, found: &mut Vec<Diagnost
     names
 }
 
-fn duplicates<'a>(names: impl Iterator<Item = &'a str>, noun: &str, place: &Place<'_>, key: &str, found: &mut Vec<Diagnostic>) {
+fn duplicates<'a>(
+    names: impl Iterator<Item = &'a str>,
+    noun: &str,
+    place: &Place<'_>,
+    key: &str,
+    found: &mut Vec<Diagnostic>,
+) {
     let mut seen: Vec<&str> = Vec::new();
     for (i, name) in names.enumerate() {
         if seen.contains(&name) {

@@ -2,7 +2,7 @@
 //! each module's own typed configuration.
 //!
 //! ```text
-//! text ─ document ─► nodes with places ─ schema ─► structure is right ─ serde ─► wire types ─ resolve ─► Plan
+//! text ─document─► nodes with places ─schema─► right structure ─serde─► wire types ─resolve─► Plan
 //! ```
 //! Each stage reports all mistakes it finds as [`diagnostic::Diagnostic`]s that point into the file they are made in. After
 //! this, nothing can fail because of configuration.

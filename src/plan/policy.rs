@@ -109,6 +109,11 @@ pub enum Signal {
         #[schemars(range(min = 2))]
         min: u32,
     },
+    /// A coin, thrown at every look: the null model that any policy must beat. Fields: heads (0 or 1).
+    Coin {
+        /// Probability of heads at one look.
+        share: Share,
+    },
 }
 
 fn p99() -> f64 {

@@ -92,7 +92,8 @@ impl<'a> Check<'a> {
         let help = formats.filter_map(format_help).next().map(str::to_owned);
         let words: Vec<&str> = all.iter().flat_map(|s| constants(s)).collect();
         let help = help.or_else(|| did_you_mean("", &words, "it can be").filter(|_| !words.is_empty()));
-        let diagnostic = self.at(node, format!("{name} has the wrong type: expected {}, found {}", wanted.join(" or "), node.kind()));
+        let diagnostic = self
+            .at(node, format!("{name} has the wrong type: expected {}, found {}", wanted.join(" or "), node.kind()));
         self.report(diagnostic.label(format!("expected {}", wanted.join(" or "))).maybe_help(help));
     }
 
@@ -103,7 +104,11 @@ impl<'a> Check<'a> {
         }
         let Some(free) = fitting.iter().find(|s| self::constants(s).is_empty()) else {
             let help = did_you_mean(text, &constants, "it can be");
-            return self.report(self.at(node, format!("unknown value `{text}` for {name}")).label("not one of the values it can have").maybe_help(help));
+            return self.report(
+                self.at(node, format!("unknown value `{text}` for {name}"))
+                    .label("not one of the values it can have")
+                    .maybe_help(help),
+            );
         };
         let format = free.get("format").and_then(Value::as_str).unwrap_or_default();
         let verdict = match format {
@@ -113,7 +118,11 @@ impl<'a> Check<'a> {
             _ => Ok(()),
         };
         if let Err(error) = verdict {
-            self.report(self.at(node, error.message).label(format!("{name} is a {}", format.replace('-', " "))).help(error.help));
+            self.report(
+                self.at(node, error.message)
+                    .label(format!("{name} is a {}", format.replace('-', " ")))
+                    .help(error.help),
+            );
         }
         if free.get("minLength").and_then(Value::as_u64).is_some_and(|min| (text.len() as u64) < min) {
             self.report(self.at(node, format!("{name} is empty")));
@@ -133,15 +142,17 @@ impl<'a> Check<'a> {
             bound("exclusiveMaximum").filter(|b| value >= *b).map(|b| format!("below {b}")),
         ];
         for must in broken.into_iter().flatten() {
-            self.report(self.at(node, format!("{name} is {value}, but must be {must}")).label(format!("must be {must}")));
+            self.report(
+                self.at(node, format!("{name} is {value}, but must be {must}")).label(format!("must be {must}")),
+            );
         }
     }
 
     fn list(&mut self, node: &Node, items: &[Node], schema: &'a Object, name: &str) {
         let bound = |key: &str| schema.get(key).and_then(Value::as_u64);
         let count = items.len() as u64;
-        if bound("minItems").is_some_and(|min| count < min) {
-            self.report(self.at(node, format!("{name} is empty, but needs at least one item")));
+        if let Some(min) = bound("minItems").filter(|min| count < *min) {
+            self.report(self.at(node, format!("{name} has {count} items, but needs at least {min}")));
         }
         if let Some(max) = bound("maxItems").filter(|max| count > *max) {
             self.report(self.at(node, format!("{name} has {count} items, but at most {max} are supported")));
@@ -158,8 +169,11 @@ impl<'a> Check<'a> {
         let none = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
         let more = schema.get("additionalProperties");
-        if let Some(max) = schema.get("maxProperties").and_then(Value::as_u64).filter(|max| entries.len() as u64 > *max) {
-            self.report(self.at(node, format!("{name} has {} entries, but at most {max} are supported", entries.len())));
+        if let Some(max) = schema.get("maxProperties").and_then(Value::as_u64).filter(|max| entries.len() as u64 > *max)
+        {
+            self.report(
+                self.at(node, format!("{name} has {} entries, but at most {max} are supported", entries.len())),
+            );
         }
         for entry in entries {
             let called = format!("`{}`", entry.key);
@@ -178,7 +192,11 @@ impl<'a> Check<'a> {
         for key in required.filter(|key| !entries.iter().any(|e| e.key == **key)) {
             let about = properties.get(key).and_then(|p| p.get("description")).and_then(Value::as_str);
             let help = about.map(|text| format!("`{key}`: {}", text.replace('\n', " ")));
-            self.report(self.at(node, format!("missing key `{key}` in {name}")).label(format!("needs `{key}`")).maybe_help(help));
+            self.report(
+                self.at(node, format!("missing key `{key}` in {name}"))
+                    .label(format!("needs `{key}`"))
+                    .maybe_help(help),
+            );
         }
     }
 
@@ -193,17 +211,30 @@ impl<'a> Check<'a> {
         let words: Vec<&str> = kinds.iter().map(|(word, _)| *word).collect();
         let Some(entry) = entries.iter().find(|e| e.key == tag) else {
             let help = did_you_mean("", &words, "it can be");
-            self.report(self.at(node, format!("missing key `{tag}` in {name}")).label(format!("needs `{tag}`")).maybe_help(help));
+            self.report(
+                self.at(node, format!("missing key `{tag}` in {name}"))
+                    .label(format!("needs `{tag}`"))
+                    .maybe_help(help),
+            );
             return None;
         };
         let NodeValue::Text(word) = &entry.node.value else {
-            self.report(self.at(&entry.node, format!("`{tag}` has the wrong type: expected a text, found {}", entry.node.kind())));
+            self.report(
+                self.at(
+                    &entry.node,
+                    format!("`{tag}` has the wrong type: expected a text, found {}", entry.node.kind()),
+                ),
+            );
             return None;
         };
         let found = kinds.iter().find(|(kind, _)| kind == word).map(|(_, schema)| *schema);
         if found.is_none() {
             let help = did_you_mean(word, &words, "it can be");
-            self.report(self.at(&entry.node, format!("unknown {tag} `{word}` in {name}")).label(format!("unknown {tag}")).maybe_help(help));
+            self.report(
+                self.at(&entry.node, format!("unknown {tag} `{word}` in {name}"))
+                    .label(format!("unknown {tag}"))
+                    .maybe_help(help),
+            );
         }
         found
     }

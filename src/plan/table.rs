@@ -48,12 +48,15 @@ pub struct Rows {
 ///
 /// # Errors
 /// Broken or too large gzip data, or not UTF-8.
-pub fn text(file: &str, bytes: &[u8]) -> Result<Source, Diagnostic> {
-    let broken = |message: String| Diagnostic::whole(file, message);
+pub fn text(file: &str, bytes: &[u8]) -> Result<Source, Box<Diagnostic>> {
+    let broken = |message: String| Box::new(Diagnostic::whole(file, message));
     let mut unpacked = Vec::new();
     let plain = if bytes.starts_with(&[0x1f, 0x8b]) {
         let reader = flate2::read::MultiGzDecoder::new(bytes);
-        reader.take(FILE_BYTES_MAX + 1).read_to_end(&mut unpacked).map_err(|e| broken(format!("broken gzip data: {e}")))?;
+        reader
+            .take(FILE_BYTES_MAX + 1)
+            .read_to_end(&mut unpacked)
+            .map_err(|e| broken(format!("broken gzip data: {e}")))?;
         if unpacked.len() as u64 > FILE_BYTES_MAX {
             return Err(broken(format!("larger than {} MiB when unpacked", FILE_BYTES_MAX >> 20)));
         }
@@ -61,7 +64,8 @@ pub fn text(file: &str, bytes: &[u8]) -> Result<Source, Diagnostic> {
     } else {
         bytes
     };
-    let text = std::str::from_utf8(plain).map_err(|e| broken(format!("not a CSV file: byte {} is not UTF-8", e.valid_up_to())))?;
+    let text = std::str::from_utf8(plain)
+        .map_err(|e| broken(format!("not a CSV file: byte {} is not UTF-8", e.valid_up_to())))?;
     Ok(Source::new(file, text.strip_prefix('\u{feff}').unwrap_or(text)))
 }
 
@@ -71,9 +75,21 @@ pub fn text(file: &str, bytes: &[u8]) -> Result<Source, Diagnostic> {
 /// All missing columns, or the first broken rows.
 pub fn read(source: &Source, wanted: &Wanted<'_>) -> Result<Rows, Vec<Diagnostic>> {
     let mut csv = csv::ReaderBuilder::new().flexible(true).from_reader(source.text.as_bytes());
-    let header = csv.headers().map(Clone::clone).map_err(|e| vec![Diagnostic::whole(&source.file, format!("not a CSV file: {e}"))])?;
+    let header = csv
+        .headers()
+        .cloned()
+        .map_err(|e| vec![Diagnostic::whole(&source.file, format!("not a CSV file: {e}"))])?;
     let columns = Columns::find(source, &header, wanted)?;
-    let mut reading = Reading { source, columns, header: &header, rows: Rows::default(), first: None, last: f64::NEG_INFINITY, names: BTreeMap::new(), broken: Vec::new() };
+    let mut reading = Reading {
+        source,
+        columns,
+        header: &header,
+        rows: Rows::default(),
+        first: None,
+        last: f64::NEG_INFINITY,
+        names: BTreeMap::new(),
+        broken: Vec::new(),
+    };
     let mut record = csv::StringRecord::new();
     loop {
         match csv.read_record(&mut record) {
@@ -113,7 +129,12 @@ impl Columns {
             Some(place) => place,
             None => {
                 let help = did_you_mean(name, &names, "columns");
-                missing.push(source.at(0..end, format!("missing column `{name}`, {who}")).label(format!("no `{name}` here")).maybe_help(help));
+                missing.push(
+                    source
+                        .at(0..end, format!("missing column `{name}`, {who}"))
+                        .label(format!("no `{name}` here"))
+                        .maybe_help(help),
+                );
                 0
             }
         };
@@ -145,15 +166,15 @@ type Segment = Vec<(Option<i64>, String)>;
 impl Reading<'_> {
     fn row(&mut self, record: &csv::StringRecord) {
         if let Err(broken) = self.try_row(record) {
-            self.broken.push(broken);
+            self.broken.push(*broken);
         }
     }
 
-    fn try_row(&mut self, record: &csv::StringRecord) -> Result<(), Diagnostic> {
+    fn try_row(&mut self, record: &csv::StringRecord) -> Result<(), Box<Diagnostic>> {
         if record.len() != self.header.len() {
             let span = self.span(record, None);
             let message = format!("broken row: {} cells, but the header has {}", record.len(), self.header.len());
-            return Err(self.source.at(span, message).label("this row"));
+            return Err(Box::new(self.source.at(span, message).label("this row")));
         }
         for i in 0..self.columns.features.len() {
             let value = self.number(record, self.columns.features[i])?;
@@ -169,14 +190,25 @@ impl Reading<'_> {
         if let Some((column, unit)) = self.columns.delay {
             let delay = self.number(record, column)? * unit;
             if delay.is_nan() || delay < 0.0 {
-                return Err(self.wrong(record, column, "is not the delay of a label: it is missing or negative"));
+                return Err(self.wrong(record, column, "is not the delay of a label: it is missing or negative", None));
             }
             self.rows.label_delay.push(Span::from_secs_f64(delay));
         }
-        let segment: Segment = self.columns.segment.iter().map(|&c| record.get(c).unwrap_or_default().trim()).map(|v| (v.parse().ok(), v.to_owned())).collect();
+        let segment: Segment = self
+            .columns
+            .segment
+            .iter()
+            .map(|&c| record.get(c).unwrap_or_default().trim())
+            .map(|v| (v.parse().ok(), v.to_owned()))
+            .collect();
         let next = self.names.len();
         if next >= SEGMENTS_MAX && !self.names.contains_key(&segment) {
-            return Err(self.wrong(record, self.columns.segment[0], &format!("begins a segment beyond {SEGMENTS_MAX}: choose columns with fewer values")));
+            return Err(self.wrong(
+                record,
+                self.columns.segment[0],
+                &format!("begins a segment beyond {SEGMENTS_MAX}: choose columns with fewer values"),
+                None,
+            ));
         }
         let place = *self.names.entry(segment).or_insert(next);
         self.rows.segments.push(place);
@@ -184,34 +216,40 @@ impl Reading<'_> {
     }
 
     /// A finite number, or NaN for a missing value.
-    fn number(&self, record: &csv::StringRecord, column: usize) -> Result<f64, Diagnostic> {
+    fn number(&self, record: &csv::StringRecord, column: usize) -> Result<f64, Box<Diagnostic>> {
         let cell = record.get(column).unwrap_or_default().trim();
         if cell.is_empty() || cell.eq_ignore_ascii_case("na") || cell.eq_ignore_ascii_case("nan") {
             return Ok(f64::NAN);
         }
         match cell.parse::<f64>() {
             Ok(number) if (number as f32).is_finite() => Ok(number),
-            _ => Err(self.wrong(record, column, "is not a number").help("missing values are written as nothing, `NA` or `nan`")),
+            _ => {
+                let help = "missing values are written as nothing, `NA` or `nan`";
+                Err(self.wrong(record, column, "is not a number", Some(help)))
+            }
         }
     }
 
-    fn seconds(&mut self, record: &csv::StringRecord, column: usize) -> Result<f64, Diagnostic> {
+    fn seconds(&mut self, record: &csv::StringRecord, column: usize) -> Result<f64, Box<Diagnostic>> {
         let cell = record.get(column).unwrap_or_default().trim();
         let seconds = cell.parse::<f64>().ok().filter(|s| s.is_finite()).or_else(|| timestamp(cell));
         let Some(seconds) = seconds else {
-            return Err(self.wrong(record, column, "is not a time").help("times are written as 2013-03-01T05:15, 2013-03-01T05:15:30 or seconds"));
+            let help = "times are written as 2013-03-01T05:15, 2013-03-01T05:15:30 or seconds";
+            return Err(self.wrong(record, column, "is not a time", Some(help)));
         };
         if seconds < self.last {
-            return Err(self.wrong(record, column, "is before the row above: recorded times must be in order"));
+            return Err(self.wrong(record, column, "is before the row above: recorded times must be in order", None));
         }
         self.last = seconds;
         Ok(seconds)
     }
 
-    fn wrong(&self, record: &csv::StringRecord, column: usize, what: &str) -> Diagnostic {
+    fn wrong(&self, record: &csv::StringRecord, column: usize, what: &str, help: Option<&str>) -> Box<Diagnostic> {
         let name = self.header.get(column).unwrap_or_default();
         let cell = record.get(column).unwrap_or_default();
-        self.source.at(self.span(record, Some(column)), format!("broken row: `{cell}` {what}")).label(format!("column `{name}`"))
+        let message = format!("broken row: `{cell}` {what}");
+        let found = self.source.at(self.span(record, Some(column)), message).label(format!("column `{name}`"));
+        Box::new(found.maybe_help(help.map(str::to_owned)))
     }
 
     /// The bytes of a cell, or of the whole row.
@@ -244,12 +282,14 @@ impl Reading<'_> {
 
     fn finish(mut self) -> Rows {
         // Segments are numbered as they came; give them out in the order of their values.
-        let columns: Vec<&str> = self.columns.segment.iter().map(|&c| self.header.get(c).unwrap_or_default().trim()).collect();
+        let columns: Vec<&str> =
+            self.columns.segment.iter().map(|&c| self.header.get(c).unwrap_or_default().trim()).collect();
         let mut order = vec![0; self.names.len()];
         for (sorted, (segment, came)) in self.names.iter().enumerate() {
             order[*came] = sorted;
             let value = |v: &str| if v.is_empty() { "?".to_owned() } else { v.to_owned() };
-            let words: Vec<String> = columns.iter().zip(segment).map(|(c, (_, v))| format!("{c}={}", value(v))).collect();
+            let words: Vec<String> =
+                columns.iter().zip(segment).map(|(c, (_, v))| format!("{c}={}", value(v))).collect();
             self.rows.segment_names.push(words.join("/"));
         }
         for segment in &mut self.rows.segments {
@@ -262,13 +302,18 @@ impl Reading<'_> {
 /// Seconds since 1970 of `YYYY-MM-DDTHH:MM[:SS]` (a blank may stand for the T).
 fn timestamp(text: &str) -> Option<f64> {
     let (date, time) = text.split_once(['T', ' '])?;
-    let numbers = |text: &str, by: char| text.split(by).map(|n| n.parse::<u16>().ok().map(i64::from)).collect::<Option<Vec<i64>>>();
+    let numbers = |text: &str, by: char| {
+        text.split(by).map(|n| n.parse::<u16>().ok().map(i64::from)).collect::<Option<Vec<i64>>>()
+    };
     let (date, time) = (numbers(date, '-')?, numbers(time.trim_end_matches('Z'), ':')?);
-    let (&[year, month, day], (&[hour, minute], second)) = (date.as_slice(), match time.as_slice() {
-        [h, m] => (&[*h, *m], 0),
-        [h, m, s] => (&[*h, *m], *s),
-        _ => return None,
-    }) else {
+    let (&[year, month, day], (&[hour, minute], second)) = (
+        date.as_slice(),
+        match time.as_slice() {
+            [h, m] => (&[*h, *m], 0),
+            [h, m, s] => (&[*h, *m], *s),
+            _ => return None,
+        },
+    ) else {
         return None;
     };
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
@@ -291,7 +336,10 @@ mod tests {
     fn timestamps_count_seconds_across_leap_days() {
         assert_eq!(timestamp("1970-01-02T00:00"), Some(86_400.0));
         assert_eq!(timestamp("2013-03-01T05:15:30"), Some(1_362_114_930.0));
-        assert_eq!(timestamp("2000-03-01T00:00").zip(timestamp("2000-02-28T00:00")).map(|(a, b)| a - b), Some(172_800.0));
+        assert_eq!(
+            timestamp("2000-03-01T00:00").zip(timestamp("2000-02-28T00:00")).map(|(a, b)| a - b),
+            Some(172_800.0)
+        );
         assert_eq!(timestamp("2013-13-01T00:00"), None);
     }
 
@@ -299,7 +347,8 @@ mod tests {
     fn rows_missing_values_and_segments_are_read() {
         let features = [("b".to_owned(), "v1".to_owned()), ("a".to_owned(), "v1".to_owned())];
         let segment = ["s".to_owned()];
-        let wanted = Wanted { features: &features, label: "y", segment: &segment, time: Some("t"), delay: Some(("d", 60.0)) };
+        let wanted =
+            Wanted { features: &features, label: "y", segment: &segment, time: Some("t"), delay: Some(("d", 60.0)) };
         let rows = read(&Source::new("x.csv", "a,b,y,s,t,d\n1,2,1,10,5,1\n3,NA,0,9,7.5,2\n"), &wanted).unwrap();
         assert_eq!(rows.values[..2], [2.0, 1.0]);
         assert!(rows.values[2].is_nan());

@@ -11,11 +11,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// How to write a duration.
-pub const DURATION_HELP: &str = "a duration is a number with a unit (ns, us, ms, s, m, h, d), like \"250ms\", \"90s\" or \"1h30m\"";
+pub const DURATION_HELP: &str =
+    "a duration is a number with a unit (ns, us, ms, s, m, h, d), like \"250ms\", \"90s\" or \"1h30m\"";
 /// How to write a rate.
 pub const RATE_HELP: &str = "a rate is a number per unit of time, like \"200/s\", \"12/min\" or \"1000/h\"";
 /// How to write a bound.
-pub const BOUND_HELP: &str = "a bound is a comparison and a value, like \"<= 4m\", \">= 0.95\" or \"== 0\"; a bare value is the limit";
+pub const BOUND_HELP: &str =
+    "a bound is a comparison and a value, like \"<= 4m\", \">= 0.95\" or \"== 0\"; a bare value is the limit";
 
 /// Why a text is not what it should be, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +89,9 @@ pub fn parse_duration(text: &str) -> Result<Span, UnitError> {
     if trimmed.starts_with('-') {
         return Err(wrong(format!("negative duration `{text}`"), DURATION_HELP));
     }
-    let too_long = || wrong(format!("the duration `{text}` does not fit"), "at most 584 years can be counted in 64-bit nanoseconds");
+    let too_long = || {
+        wrong(format!("the duration `{text}` does not fit"), "at most 584 years can be counted in 64-bit nanoseconds")
+    };
     let mut rest = trimmed;
     let mut total: u64 = 0;
     while !rest.is_empty() {
@@ -153,7 +157,10 @@ pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
     } else if rate == 0.0 || !rate.is_finite() {
         Err(wrong(format!("the rate `{text}` is not above zero and finite"), "leave the traffic out instead"))
     } else if rate > 1e7 {
-        Err(wrong(format!("the rate `{text}` is above 10 million a second"), "smaller fleets at smaller rates tell the same"))
+        Err(wrong(
+            format!("the rate `{text}` is above 10 million a second"),
+            "smaller fleets at smaller rates tell the same",
+        ))
     } else {
         Ok(rate)
     }
@@ -209,7 +216,10 @@ text_unit! {
 /// A duration as it would be written: the largest unit that divides it.
 fn show_duration(span: Span) -> String {
     let units = ["d", "h", "m", "s", "ms", "us"];
-    let fits = units.into_iter().filter_map(|u| Some((u, unit_ns(u)?))).find(|&(_, ns)| span.0 >= ns && span.0.is_multiple_of(ns));
+    let fits = units
+        .into_iter()
+        .filter_map(|u| Some((u, unit_ns(u)?)))
+        .find(|&(_, ns)| span.0 >= ns && span.0.is_multiple_of(ns));
     match fits {
         Some((unit, ns)) => format!("{}{unit}", span.0 / ns),
         None if span.0 == 0 => "0s".to_owned(),

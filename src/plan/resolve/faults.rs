@@ -31,13 +31,21 @@ pub(crate) struct Plant<'a> {
 
 const MODEL: (&str, &str) = ("model", "models");
 
-pub(crate) fn fault(wire: &Wire, name: String, place: &Place<'_>, plant: &Plant<'_>, found: &mut Vec<Diagnostic>) -> Option<Fault> {
+pub(crate) fn fault(
+    wire: &Wire,
+    name: String,
+    place: &Place<'_>,
+    plant: &Plant<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Fault> {
     let common = wire.common();
     truth(wire, place, found);
     let (at, duration) = times(wire);
     if at >= plant.horizon {
         let message = format!("the fault begins after the end of the scenario, {} < {at}", plant.horizon);
-        found.push(place.at("at").wrong(message).label("never happens").help(format!("the horizon is {}", plant.horizon)));
+        found.push(
+            place.at("at").wrong(message).label("never happens").help(format!("the horizon is {}", plant.horizon)),
+        );
     }
     let effect = effect(wire, place, plant, found)?;
     Some(Fault {
@@ -111,7 +119,8 @@ fn effect(wire: &Wire, place: &Place<'_>, plant: &Plant<'_>, found: &mut Vec<Dia
             let (bad, good) = (bad?, good?);
             let versions = plant.versions?;
             let (bad_version, good_version) = (&versions[bad], &versions[good]);
-            let same = bad_version.artifact.digest == good_version.artifact.digest && bad_version.columns == good_version.columns;
+            let same = bad_version.artifact.digest == good_version.artifact.digest
+                && bad_version.columns == good_version.columns;
             if wire.common().harmful && same {
                 let message = format!("`{model}` and `{clean}` are the same artifact fed with the same columns");
                 found.push(place.at("clean").wrong(message).label("nothing is bad about the release"));
@@ -125,7 +134,13 @@ fn effect(wire: &Wire, place: &Place<'_>, plant: &Plant<'_>, found: &mut Vec<Dia
     }
 }
 
-fn bound(version: Option<&str>, hosts: Option<u32>, place: &Place<'_>, plant: &Plant<'_>, found: &mut Vec<Diagnostic>) -> Option<Bound> {
+fn bound(
+    version: Option<&str>,
+    hosts: Option<u32>,
+    place: &Place<'_>,
+    plant: &Plant<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Bound> {
     match (version, hosts) {
         (Some(name), None) => {
             let version = place.at("version").lookup(name, plant.models, MODEL, found)?;
@@ -140,12 +155,16 @@ fn bound(version: Option<&str>, hosts: Option<u32>, place: &Place<'_>, plant: &P
         }
         (Some(_), Some(_)) => {
             let help = "a spike bound to a version leaves with it; one bound to hosts stays";
-            found.push(place.at("hosts").wrong_key("a latency spike is bound to a version or to hosts, not both").help(help));
+            found.push(
+                place.at("hosts").wrong_key("a latency spike is bound to a version or to hosts, not both").help(help),
+            );
             None
         }
         (None, None) => {
             let help = "`version = \"…\"` for a slow model, `hosts = 2` for a noisy neighbour";
-            found.push(place.wrong("the latency spike is bound to nothing").label("needs `version` or `hosts`").help(help));
+            found.push(
+                place.wrong("the latency spike is bound to nothing").label("needs `version` or `hosts`").help(help),
+            );
             None
         }
     }
@@ -163,7 +182,12 @@ fn pick_source(name: Option<&str>, place: &Place<'_>, plant: &Plant<'_>, found: 
     }
 }
 
-fn shifts(features: &[Shift], columns: &[String], place: &Place<'_>, found: &mut Vec<Diagnostic>) -> Option<Vec<(usize, f64, f64)>> {
+fn shifts(
+    features: &[Shift],
+    columns: &[String],
+    place: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Vec<(usize, f64, f64)>> {
     let names: Vec<&str> = columns.iter().map(String::as_str).collect();
     let mut out: Vec<(usize, f64, f64)> = Vec::new();
     let mut complete = true;
@@ -180,7 +204,12 @@ fn shifts(features: &[Shift], columns: &[String], place: &Place<'_>, found: &mut
     complete.then_some(out)
 }
 
-fn corrupted(clean: &Artifact, change: &Change, place: &Place<'_>, found: &mut Vec<Diagnostic>) -> Option<(Artifact, Corruption)> {
+fn corrupted(
+    clean: &Artifact,
+    change: &Change,
+    place: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(Artifact, Corruption)> {
     let what = match change.what {
         What::ExponentBits => Damage::ExponentBits,
         What::MantissaBits => Damage::MantissaBits,
@@ -188,7 +217,12 @@ fn corrupted(clean: &Artifact, change: &Change, place: &Place<'_>, found: &mut V
         What::Zero => Damage::Zero,
         What::Bytes => Damage::Bytes,
     };
-    let change = Corruption { what, share: change.share, seed: u64::from(change.seed), bits: change.bits.map(|[low, high]| (low, high)) };
+    let change = Corruption {
+        what,
+        share: change.share,
+        seed: u64::from(change.seed),
+        bits: change.bits.map(|[low, high]| (low, high)),
+    };
     let bytes = match corrupt(&clean.bytes, &change) {
         Ok(bytes) => bytes,
         Err(e) => {
@@ -198,7 +232,12 @@ fn corrupted(clean: &Artifact, change: &Change, place: &Place<'_>, found: &mut V
     };
     let digest = Digest::of(&bytes);
     if digest == clean.digest {
-        found.push(place.at("share").wrong("the corruption changes nothing").help("no weight is hit: take a larger share or another seed"));
+        found.push(
+            place
+                .at("share")
+                .wrong("the corruption changes nothing")
+                .help("no weight is hit: take a larger share or another seed"),
+        );
         return None;
     }
     // Damaged structure may tie rows together; damaged weights cannot.

@@ -1,7 +1,8 @@
 //! Owns the loading of models: manifest, bytes and digest → vetted artifacts.
 
-use crate::artifact::manifest::Manifest;
-use crate::artifact::{Artifact, Signature};
+use crate::artifact::Artifact;
+use crate::artifact::manifest::{Manifest, ManifestError};
+use crate::artifact::onnx::OnnxModel;
 use crate::digest::Digest;
 use crate::plan::Vet;
 use crate::plan::diagnostic::{Diagnostic, Source};
@@ -39,32 +40,39 @@ pub(crate) fn load(
         None => (artifact_path.with_extension("json"), place.at("artifact")),
     };
     let bytes = match files.read(&artifact_path) {
-        Ok(bytes) if is_onnx(&bytes) => Some(bytes),
-        Ok(_) => {
-            let message = format!("`{}` is not an ONNX file", shown(&artifact_path));
-            found.push(place.at("artifact").wrong(message).help("an ONNX file is a protocol buffer with a graph; this is something else, or cut off"));
-            None
-        }
+        Ok(bytes) => match OnnxModel::read(&bytes) {
+            Ok(_) => Some(bytes),
+            Err(why) => {
+                let message = format!("`{}` is not an ONNX file: {why}", shown(&artifact_path));
+                found.push(place.at("artifact").wrong(message).help("it is something else, or cut off"));
+                None
+            }
+        },
         Err(e) => {
             found.push(place.at("artifact").wrong(e.message).maybe_help(e.help));
             None
         }
     };
+    // A manifest that was only looked for beside a missing artifact is not missing on its own.
+    if bytes.is_none() && wire.manifest.is_none() && !files.exists(&manifest_path) {
+        return None;
+    }
     let (manifest, source) = manifest(&manifest_path, &manifest_place, files, found)?;
     let bytes = bytes?;
     let digest = Digest::of(&bytes);
     if digest != manifest.digest {
-        let message = format!("the manifest promises another file: `{}` has the digest {digest}", shown(&artifact_path));
+        let message =
+            format!("the manifest promises another file: `{}` has the digest {digest}", shown(&artifact_path));
         let at = find(&source, &manifest.digest.to_string());
-        found.push(source.at(at, message).label("not the digest of the file").help("train or fetch the artifact again, or write its manifest anew"));
+        found.push(
+            source
+                .at(at, message)
+                .label("not the digest of the file")
+                .help("train or fetch the artifact again, or write its manifest anew"),
+        );
         return None;
     }
-    let signature = Signature {
-        input: manifest.input.name.clone(),
-        features: manifest.input.features.len(),
-        output: manifest.output.name.clone(),
-        column: manifest.output.column,
-    };
+    let signature = manifest.signature();
     match vet(&bytes, &signature) {
         Ok(vetting) => Some(Loaded {
             artifact: Arc::new(Artifact {
@@ -100,26 +108,23 @@ pub(crate) fn manifest(
         }
     };
     match Manifest::parse(source.text.as_bytes()) {
-        Ok(manifest) => {
-            let mut sorted = manifest.input.features.clone();
-            sorted.sort();
-            if let Some(twice) = sorted.windows(2).find(|w| w[0] == w[1]) {
-                let at = find(&source, &format!("\"{}\"", twice[0]));
-                found.push(source.at(at, format!("the feature `{}` is named twice", twice[0])));
-                return None;
-            }
-            Some((manifest, source))
-        }
+        Ok(manifest) => Some((manifest, source)),
         Err(error) => {
-            let text = error.to_string();
-            // serde_json ends its messages with the place; other messages are about the file as a whole.
-            let place = text.rsplit_once(" at line ").and_then(|(what, place)| {
-                let (line, column) = place.split_once(" column ")?;
-                Some((what, line.parse().ok()?, column.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()?))
-            });
-            found.push(match place {
-                Some((what, line, column)) => source.at_line(line, column, format!("not a manifest: {what}")),
-                None => Diagnostic::whole(&source.file, format!("not a manifest: {text}")),
+            found.push(match &error {
+                ManifestError::Json { line, column, reason } if *line > 0 => {
+                    source.at_line(*line, *column, format!("not a manifest: {reason}"))
+                }
+                ManifestError::BadDigest { field, text, .. } => {
+                    let message = format!("`{field}` is not a digest");
+                    source.at(find(&source, text), message).help("a digest is `sha256:` and 64 hex digits")
+                }
+                ManifestError::Invalid { field, .. } => {
+                    let key = field.rsplit('.').next().unwrap_or_default();
+                    source.at(find(&source, &format!("\"{key}\"")), format!("not a manifest: {error}"))
+                }
+                ManifestError::Json { .. } | ManifestError::UnknownFormat(_) => {
+                    source.at(find(&source, "\"format\""), format!("not a manifest: {error}"))
+                }
             });
             None
         }
@@ -129,38 +134,4 @@ pub(crate) fn manifest(
 /// Where `part` stands in the text; its first line if nowhere.
 fn find(source: &Source, part: &str) -> std::ops::Range<usize> {
     source.text.find(part).map_or(0..1, |at| at..at + part.len())
-}
-
-/// Whether the bytes have the shape of an ONNX `ModelProto`: well-formed protocol buffer fields, one of them the graph.
-fn is_onnx(bytes: &[u8]) -> bool {
-    const GRAPH: u64 = 7;
-    let mut rest = bytes;
-    let mut graph = false;
-    while !rest.is_empty() {
-        let Some(key) = varint(&mut rest) else { return false };
-        let skip = match key & 7 {
-            0 => varint(&mut rest).map(|_| 0),
-            1 => Some(8),
-            2 => varint(&mut rest),
-            5 => Some(4),
-            _ => None,
-        };
-        let Some(skip) = skip.and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= rest.len()) else { return false };
-        rest = &rest[skip..];
-        graph |= key >> 3 == GRAPH && key & 7 == 2;
-    }
-    graph
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, after) = rest.split_first()?;
-        *rest = after;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }

@@ -27,7 +27,12 @@ pub(crate) fn policy(
             SignalConfig { name: name.clone(), kind: kind(signal, &at, columns, found) }
         })
         .collect();
-    let rules = wire.rule.iter().enumerate().filter_map(|(i, r)| rule(r, i, &place.at("rule").at(i), &signals, found)).collect();
+    let rules = wire
+        .rule
+        .iter()
+        .enumerate()
+        .filter_map(|(i, r)| rule(r, i, &place.at("rule").at(i), &signals, found))
+        .collect();
     duplicates(&wire.rule, &place.at("rule"), found);
     PolicyConfig {
         name: wire.name.clone(),
@@ -46,21 +51,35 @@ fn check_name(name: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn kind(signal: &Signal, place: &Place<'_>, sources: Option<&[Vec<String>]>, found: &mut Vec<Diagnostic>) -> SignalKind {
+fn kind(
+    signal: &Signal,
+    place: &Place<'_>,
+    sources: Option<&[Vec<String>]>,
+    found: &mut Vec<Diagnostic>,
+) -> SignalKind {
     let reference = |r: &wire::Reference| match r {
         wire::Reference::Baseline => Reference::Baseline,
         wire::Reference::First(span) => Reference::First(span.0),
     };
     match signal {
-        Signal::LatencyQuantile { quantile, window } => SignalKind::LatencyQuantile { quantile: *quantile, window: window.0 },
+        Signal::LatencyQuantile { quantile, window } => {
+            SignalKind::LatencyQuantile { quantile: *quantile, window: window.0 }
+        }
         Signal::ErrorRate { window, confidence } => SignalKind::ErrorRate { window: window.0, confidence: *confidence },
         Signal::Accuracy { window, min, threshold, confidence } => {
             if *min > window.labels {
-                let message = format!("never a measurement: the window holds {} labels, but {min} are needed", window.labels);
+                let message =
+                    format!("never a measurement: the window holds {} labels, but {min} are needed", window.labels);
                 found.push(place.at("window").wrong(message).help(format!("`min` is {min} here")));
             }
-            SignalKind::Accuracy { labels: window.labels as usize, min: *min as usize, threshold: threshold.0, confidence: *confidence }
+            SignalKind::Accuracy {
+                labels: window.labels as usize,
+                min: *min as usize,
+                threshold: threshold.0,
+                confidence: *confidence,
+            }
         }
+        Signal::Coin { share } => SignalKind::Coin { share: share.0 },
         Signal::Ks { of, window, reference: r, min } => SignalKind::Ks {
             of: columns(of, place, sources, found),
             window: window.0,
@@ -100,7 +119,13 @@ fn columns(of: &str, place: &Place<'_>, sources: Option<&[Vec<String>]>, found: 
     Columns::Feature(index)
 }
 
-fn rule(r: &wire::Rule, index: usize, place: &Place<'_>, signals: &[SignalConfig], found: &mut Vec<Diagnostic>) -> Option<Rule> {
+fn rule(
+    r: &wire::Rule,
+    index: usize,
+    place: &Place<'_>,
+    signals: &[SignalConfig],
+    found: &mut Vec<Diagnostic>,
+) -> Option<Rule> {
     let when = match expression::parse(&r.when, signals) {
         Ok(condition) => condition,
         Err(errors) => {
@@ -145,7 +170,8 @@ fn revert(wire: &wire::Revert, place: &Place<'_>, signals: &[SignalConfig], foun
             let place = place.at("how");
             let steps: Vec<Weight> = how.steps.iter().map(|s| Weight::from_share(s.0)).collect();
             if steps.windows(2).any(|w| w[1] >= w[0]) || steps.last() != Some(&Weight::NONE) {
-                let help = "steps are shares of traffic left on the bad version, each smaller, down to 0, like [0.5, 0.0]";
+                let help =
+                    "steps are shares of traffic left on the bad version, each smaller, down to 0, like [0.5, 0.0]";
                 found.push(place.at("steps").wrong("the steps do not go down to 0").help(help));
             }
             let names: Vec<&str> = signals.iter().map(|s| s.name.as_str()).collect();

@@ -46,23 +46,40 @@ pub(crate) fn source(
         && rate * needs.horizon.as_secs_f64() > REQUESTS_MAX
     {
         let message = format!("about {:.0} requests in one trial", rate * needs.horizon.as_secs_f64());
-        found.push(place.at("arrivals").at("rate").wrong(message).help("at most a thousand million requests fit into a trial"));
+        found.push(
+            place.at("arrivals").at("rate").wrong(message).help("at most a thousand million requests fit into a trial"),
+        );
     }
     let labels = labels(wire, place, found);
     let payload = match (&wire.replay, &wire.normal) {
         (Some(replay), None) => replayed(wire, replay, &place.at("replay"), needs, files, segments, found),
         (None, Some(normal)) => {
             if matches!(arrivals, Arrivals::Recorded { .. }) {
-                found.push(place.at("arrivals").wrong("recorded arrivals without a table").help("normal features come with `kind = \"poisson\"`"));
+                found.push(
+                    place
+                        .at("arrivals")
+                        .wrong("recorded arrivals without a table")
+                        .help("normal features come with `kind = \"poisson\"`"),
+                );
             }
             concept(normal, &place.at("normal"), needs, files, found)
         }
         (Some(_), Some(_)) => {
-            found.push(place.at("normal").wrong_key("a source has either `replay` or `normal`").label("and `replay` is given, too"));
+            found.push(
+                place
+                    .at("normal")
+                    .wrong_key("a source has either `replay` or `normal`")
+                    .label("and `replay` is given, too"),
+            );
             None
         }
         (None, None) => {
-            found.push(place.wrong("the source says neither `replay` nor `normal`").label("what do requests carry?").help("`replay` takes rows of a table, `normal` draws features"));
+            found.push(
+                place
+                    .wrong("the source says neither `replay` nor `normal`")
+                    .label("what do requests carry?")
+                    .help("`replay` takes rows of a table, `normal` draws features"),
+            );
             None
         }
     };
@@ -100,7 +117,12 @@ fn replayed(
 ) -> Option<(Payload, Vec<String>)> {
     let recorded = matches!(wire.arrivals, WireArrivals::Recorded { .. });
     if recorded && replay.rows == Some(Rows::Iid) {
-        found.push(place.at("rows").wrong("recorded arrivals take rows as they came").help("write rows = \"in-order\", or leave it out"));
+        found.push(
+            place
+                .at("rows")
+                .wrong("recorded arrivals take rows as they came")
+                .help("write rows = \"in-order\", or leave it out"),
+        );
     }
     if recorded && replay.time.is_none() {
         let help = "say which: `time = \"…\"` in `replay`";
@@ -129,7 +151,7 @@ fn replayed(
             (d.column.as_str(), seconds)
         }),
     };
-    let text = table::text(&shown(&path), &bytes).map_err(|d| found.push(d)).ok()?;
+    let text = table::text(&shown(&path), &bytes).map_err(|d| found.push(*d)).ok()?;
     let rows = table::read(&text, &wanted).map_err(|d| found.extend(d)).ok()?;
     let ids: Vec<SegmentId> = if replay.segment.is_empty() {
         vec![SegmentId(0)]
@@ -167,12 +189,21 @@ fn concept(
     let path = needs.base.join(&normal.concept);
     let (manifest, source) = models::manifest(&path, &place, files, found)?;
     let Some((weights, bias)) = manifest.concept() else {
-        found.push(place.wrong(format!("`{}` carries no concept", source.file)).help("its manifest needs `lineage.concept.weights` (numbers) and `lineage.concept.bias`"));
+        found.push(
+            place
+                .wrong(format!("`{}` carries no concept", source.file))
+                .help("its manifest needs `lineage.concept.weights` (numbers) and `lineage.concept.bias`"),
+        );
         return None;
     };
     let columns = manifest.input.features;
     if columns.len() != weights.len() {
-        found.push(place.wrong(format!("`{}` has {} features, but {} weights", source.file, columns.len(), weights.len())));
+        found.push(place.wrong(format!(
+            "`{}` has {} features, but {} weights",
+            source.file,
+            columns.len(),
+            weights.len()
+        )));
         return None;
     }
     let missing: Vec<_> = needs.features.iter().filter(|(name, _)| !columns.contains(name)).collect();

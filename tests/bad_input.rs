@@ -1,0 +1,411 @@
+//! Every mistake in an input file is reported at its place, with what to do; all of them at once; and never by a panic.
+
+use proptest::prelude::*;
+use rollcage::digest::Digest;
+use rollcage::plan::diagnostic::{Diagnostic, render};
+use rollcage::plan::files::Files;
+use rollcage::plan::{Plan, Vetting, load_from};
+use std::path::Path;
+
+const MODEL_1: &[u8] = include_bytes!("../synthetic/models/mlp-linear-v1.onnx");
+const MODEL_2: &[u8] = include_bytes!("../synthetic/models/mlp-linear-v2.onnx");
+
+const SCENARIO: &str = r#"name = "t"
+policy = "policies/p.toml"
+horizon = "10m"
+[models.v1]
+artifact = "one.onnx"
+[models.v2]
+artifact = "two.onnx"
+[fleet]
+replicas = 2
+service_time = { kind = "lognormal", median = "4ms", p99 = "12ms" }
+[[traffic]]
+source = "shop"
+replay = { file = "d.csv", label = "y", segment = ["g"], time = "ts" }
+arrivals = { kind = "poisson", rate = "10/s" }
+[rollout]
+from = "v1"
+to = "v2"
+stages = [{ at = "1m", weight = 0.5 }, { at = "2m", weight = 1.0 }]
+[[fault]]
+kind = "latency-spike"
+at = "3m"
+version = "v2"
+factor = 3.0
+harmful = true
+curable_by_rollback = true
+[[fault]]
+kind = "covariate-drift"
+at = "4m"
+features = [{ name = "age", shift = 2 }]
+labels = "follow"
+harmful = false
+[[expect]]
+outcome = "recovered"
+[[expect]]
+measure = "mttd"
+p90 = "<= 4m"
+"#;
+
+const POLICY: &str = r#"name = "p"
+[signals.slow]
+kind = "latency-quantile"
+window = "60s"
+[signals.score-drift]
+kind = "ks"
+of = "score"
+window = "60s"
+[[rule]]
+when = "score-drift.p < 0.001"
+then = "rollback"
+[[rule]]
+when = "slow.value > 1.3 * baseline.slow.value"
+then = "halt"
+[revert]
+how = { steps = [0.5, 0.0], every = "30s", gate = "slow" }
+"#;
+
+const TABLE: &str =
+    "ts,age,income,g,y\n2013-01-01T00:00,30,NA,a,1\n2013-01-01T00:01,41,,b,0\n2013-01-01T00:02,52,3.5,a,\n";
+
+fn manifest(name: &str, bytes: &[u8]) -> String {
+    format!(
+        r#"{{
+  "format": 1, "name": "{name}", "task": "t", "model": "{name}.onnx",
+  "digest": "{}",
+  "bytes": {},
+  "input": {{ "name": "x", "features": ["age", "income"] }},
+  "output": {{ "name": "score", "column": 0 }},
+  "schema": {{ "name": "t", "version": 1 }}, "lineage": {{}},
+  "evaluation": {{ "rows": 0, "selection": "none", "segments": {{}} }}
+}}"#,
+        Digest::of(bytes),
+        bytes.len()
+    )
+}
+
+/// The valid inputs, by file name.
+fn inputs() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("s.toml", SCENARIO.into()),
+        ("policies/p.toml", POLICY.into()),
+        ("d.csv", TABLE.into()),
+        ("one.onnx", MODEL_1.into()),
+        ("two.onnx", MODEL_2.into()),
+        ("one.json", manifest("one", MODEL_1).into()),
+        ("two.json", manifest("two", MODEL_2).into()),
+    ]
+}
+
+fn load(inputs: Vec<(&'static str, Vec<u8>)>, policy: Option<&str>) -> Result<Plan, Vec<Diagnostic>> {
+    let mut vet = |_: &[u8], _: &_| Ok(Vetting { vetted: true, rowwise: true });
+    load_from(&mut Files::memory(inputs, false), Path::new("s.toml"), policy.map(Path::new), &mut vet)
+}
+
+/// What is written into which file: (file, what stands there, what is written instead).
+type Edit<'a> = (&'a str, &'a str, &'a str);
+/// What is expected: (file, line, column, part of the message, part of the help).
+type Expected<'a> = (&'a str, usize, usize, &'a str, &'a str);
+
+/// After the edits, exactly the expected mistakes are reported, in this order.
+#[track_caller]
+fn check(edits: &[Edit<'_>], expected: &[Expected<'_>]) {
+    let mut files = inputs();
+    for (name, from, to) in edits {
+        let (_, bytes) = files.iter_mut().find(|(n, _)| n == name).expect("a known file");
+        let text = String::from_utf8(bytes.clone()).expect("a text file");
+        assert!(text.contains(from), "{from} does not stand in {name}");
+        *bytes = text.replacen(from, to, 1).into();
+    }
+    check_files(files, expected);
+}
+
+#[track_caller]
+fn check_files(files: Vec<(&'static str, Vec<u8>)>, expected: &[Expected<'_>]) {
+    let found = load(files, None).err().unwrap_or_default();
+    let text = render(&found, false);
+    assert_eq!(found.len(), expected.len(), "\n{text}");
+    for (d, (file, line, column, message, help)) in found.iter().zip(expected) {
+        assert_eq!((d.file.as_str(), d.line, d.column), (*file, *line, *column), "\n{text}");
+        assert!(d.message.contains(message), "`{message}` is not in:\n{text}");
+        assert!(d.help.as_deref().unwrap_or_default().contains(help), "`{help}` is not in the help of:\n{text}");
+    }
+}
+
+#[test]
+fn valid_files_have_no_mistakes() {
+    let plan = load(inputs(), None).unwrap_or_else(|e| panic!("{}", render(&e, false)));
+    assert_eq!(plan.names.versions, ["v1", "v2"]);
+    assert_eq!(plan.names.segments, ["all", "g=a", "g=b"]);
+    assert_eq!(plan.fault_words, ["all replicas of v2: 3 times slower", "shop: age +2, labels follow"]);
+    assert_eq!(plan.expectations[1].text, "mttd p90 <= 4m");
+    assert_eq!(plan.digest, load(inputs(), Some("p")).unwrap().digest);
+}
+
+#[test]
+fn shipped_scenarios_and_policies_are_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    for scenario in
+        ["silent-corruption", "latency-spike", "covariate-drift", "bad-release", "good-upgrade-surge", "flights-replay"]
+    {
+        for policy in ["balanced", "eager", "never"] {
+            let mut vet = |_: &[u8], _: &_| Ok(Vetting { vetted: true, rowwise: true });
+            let path = folder.join(format!("{scenario}.toml"));
+            let plan = rollcage::plan::load(&path, Some(Path::new(policy)), &mut vet);
+            let plan = plan.unwrap_or_else(|e| panic!("{}", render(&e, false)));
+            assert_eq!((plan.name.as_str(), plan.policy.name.as_str()), (scenario, policy));
+        }
+    }
+}
+
+#[test]
+fn unknown_keys() {
+    let s = "s.toml";
+    check(
+        &[(s, "replicas = 2", "replcias = 2")],
+        &[
+            (s, 8, 1, "missing key `replicas`", "Replicas"),
+            (s, 9, 1, "unknown key `replcias`", "did you mean `replicas`"),
+        ],
+    );
+    check(&[(s, "factor = 3.0", "faktor = 3.0")], &[(s, 23, 1, "unknown key `faktor`", "did you mean `factor`")]);
+    check(
+        &[(s, "weight = 0.5", "wieght = 0.5")],
+        &[(s, 18, 11, "missing key `weight`", "share"), (s, 18, 24, "unknown key `wieght`", "`weight`")],
+    );
+    check(
+        &[("policies/p.toml", "[[rule]]", "[[rules]]\nwhen = \"\"\n[[rule]]")],
+        &[("policies/p.toml", 9, 3, "unknown key `rules`", "did you mean `rule`")],
+    );
+}
+
+#[test]
+fn wrong_types_units_and_ranges() {
+    let s = "s.toml";
+    check(&[(s, "\"10m\"", "\"10 minutes\"")], &[(s, 3, 11, "wrong unit `minutes`", "write \"10m\"")]);
+    check(&[(s, "\"10m\"", "600")], &[(s, 3, 11, "expected a duration", "a number with a unit")]);
+    check(&[(s, "\"10m\"", "\"600000000000h\"")], &[(s, 3, 11, "does not fit", "584 years")]);
+    check(&[(s, "\"10m\"", "\"0s\"")], &[(s, 3, 11, "zero duration", "longer than zero")]);
+    check(&[(s, "10/s", "-10/s")], &[(s, 14, 39, "negative rate", "like \"200/s\"")]);
+    check(&[(s, "10/s", "0/s")], &[(s, 14, 39, "not above zero", "")]);
+    check(&[(s, "10/s", "10 per second")], &[(s, 14, 39, "not a rate", "like \"200/s\"")]);
+    check(&[(s, "replicas = 2", "replicas = 0")], &[(s, 9, 12, "must be at least 1", "")]);
+    check(&[(s, "replicas = 2", "replicas = 2\nconcurrency = 0")], &[(s, 10, 15, "must be at least 1", "")]);
+    check(&[(s, "replicas = 2", "replicas = 2.5")], &[(s, 9, 12, "expected a whole number, found a number", "")]);
+    check(
+        &[(s, "replicas = 2", "replicas = 99999999999999999999")],
+        &[(s, 9, 12, "is not a finite number that fits", "")],
+    );
+    check(&[(s, "weight = 0.5", "weight = 1.5")], &[(s, 18, 33, "must be at most 1", "")]);
+    check(&[(s, "factor = 3.0", "factor = nan")], &[(s, 23, 10, "not a finite number", "")]);
+    check(&[(s, "p99 = \"12ms\"", "p99 = \"2ms\"")], &[(s, 10, 60, "below its median", "")]);
+}
+
+#[test]
+fn unknown_kinds_and_values() {
+    let s = "s.toml";
+    check(
+        &[(s, "latency-spike", "latency-spkie")],
+        &[(s, 20, 8, "unknown kind `latency-spkie`", "did you mean `latency-spike`")],
+    );
+    check(&[(s, "kind = \"latency-spike\"\n", "")], &[(s, 19, 1, "missing key `kind`", "`weight-corruption`")]);
+    check(&[(s, "\"follow\"", "\"folow\"")], &[(s, 30, 10, "unknown value `folow`", "did you mean `follow`")]);
+    check(
+        &[(s, "\"recovered\"", "\"recoverd\"")],
+        &[(s, 33, 11, "unknown value `recoverd`", "did you mean `recovered`")],
+    );
+    check(&[(s, "measure = \"mttd\"", "measure = \"mttf\"")], &[(s, 35, 11, "unknown value `mttf`", "`mttd`")]);
+    check(
+        &[("policies/p.toml", "\"halt\"", "\"stop\"")],
+        &[("policies/p.toml", 14, 8, "unknown value `stop`", "`rollback`")],
+    );
+}
+
+#[test]
+fn unknown_names() {
+    let (s, p) = ("s.toml", "policies/p.toml");
+    check(&[(s, "version = \"v2\"", "version = \"v3\"")], &[(s, 22, 11, "unknown model `v3`", "`v1`, `v2`")]);
+    check(&[(s, "to = \"v2\"", "to = \"v22\"")], &[(s, 17, 6, "unknown model `v22`", "did you mean `v2`")]);
+    check(&[(s, "name = \"age\"", "name = \"agee\"")], &[(s, 29, 22, "unknown feature `agee`", "did you mean `age`")]);
+    check(
+        &[(s, "labels = \"follow\"", "source = \"shpo\"\nlabels = \"follow\"")],
+        &[(s, 30, 10, "unknown source `shpo`", "did you mean `shop`")],
+    );
+    check(&[(p, "\"slow.value", "\"slwo.value")], &[(p, 13, 9, "unknown signal `slwo`", "did you mean `slow`")]);
+    check(&[(p, "score-drift.p", "score-drift.pp")], &[(p, 10, 21, "no field `pp`", "`d`, `p`, `n`")]);
+    check(
+        &[(p, "gate = \"slow\"", "gate = \"sloww\"")],
+        &[(p, 16, 51, "unknown signal `sloww`", "did you mean `slow`")],
+    );
+    check(&[(p, "of = \"score\"", "of = \"scroe\"")], &[(p, 7, 6, "unknown feature `scroe`", "did you mean `score`")]);
+    check(&[(s, "policies/p.toml", "policies/q.toml")], &[(s, 2, 10, "no policy at `policies/q.toml`", "`p.toml`")]);
+    check(&[(s, "d.csv", "e.csv")], &[(s, 13, 19, "cannot read `e.csv`", "`d.csv`")]);
+    check(&[(s, "one.onnx", "on.onnx")], &[(s, 5, 12, "cannot read `on.onnx`", "did you mean `one.onnx`")]);
+    let found = load(inputs(), Some("pp")).unwrap_err();
+    assert!(found[0].help.as_deref().unwrap_or_default().contains("did you mean `p`"), "{found:?}");
+}
+
+#[test]
+fn rules_that_cannot_be_read() {
+    let p = "policies/p.toml";
+    check(
+        &[(p, "score-drift.p < 0.001", "score-drift.p = 0.001")],
+        &[(p, 10, 23, "`=` is not a comparison", "<, <=, > or >=")],
+    );
+    check(&[(p, "score-drift.p < 0.001", "score-drift.p <")], &[(p, 10, 24, "expected a number", "a rule compares")]);
+    check(&[(p, "score-drift.p < 0.001", "score-drift.p < 60ms")], &[(p, 10, 25, "`60ms` is not a number", "seconds")]);
+    check(
+        &[(p, "score-drift.p <", "baseline.score-drift.p <")],
+        &[(p, 10, 9, "compares with the baseline itself", "without `baseline.`")],
+    );
+    check(&[(p, "[0.5, 0.0]", "[0.5, 0.6]")], &[(p, 16, 17, "do not go down to 0", "[0.5, 0.0]")]);
+}
+
+#[test]
+fn contradictions() {
+    let s = "s.toml";
+    check(&[(s, "at = \"3m\"", "at = \"11m\"")], &[(s, 21, 6, "begins after the end", "the horizon is 10 min")]);
+    check(&[(s, "at = \"2m\"", "at = \"1m\"")], &[(s, 18, 47, "not in order of time", "")]);
+    check(&[(s, "to = \"v2\"", "to = \"v1\"")], &[(s, 17, 6, "to itself", "")]);
+    check(&[(s, "version = \"v2\"", "version = \"v2\"\nhosts = 1")], &[(s, 23, 1, "not both", "a spike bound to")]);
+    check(&[(s, "version = \"v2\"", "hosts = 3")], &[(s, 22, 9, "the fleet has 2", "")]);
+    check(&[(s, "curable_by_rollback = true\n", "")], &[(s, 24, 1, "needs `curable_by_rollback`", "")]);
+    check(
+        &[(s, "arrivals", "normal = { concept = \"one.json\" }\narrivals")],
+        &[(s, 14, 1, "either `replay` or `normal`", "")],
+    );
+    check(
+        &[(s, "replay = { file = \"d.csv\", label = \"y\", segment = [\"g\"], time = \"ts\" }\n", "")],
+        &[(s, 11, 1, "neither `replay` nor `normal`", "")],
+    );
+    let recorded = (s, "kind = \"poisson\", rate = \"10/s\"", "kind = \"recorded\"");
+    check(&[recorded, (s, ", time = \"ts\"", "")], &[(s, 13, 10, "without a column of times", "")]);
+    check(
+        &[recorded, (s, "time = \"ts\"", "time = \"ts\", rows = \"iid\"")],
+        &[(s, 13, 78, "as they came", "in-order")],
+    );
+    check(
+        &[(s, "[rollout]", "labels = { delay = \"recorded\" }\n[rollout]")],
+        &[(s, 15, 20, "without a column of delays", "label_delay")],
+    );
+    let release = "kind = \"bad-release\"\nmodel = \"v1\"\nclean = \"v1\"\nharmful = true\ncurable_by_rollback = true\n[[fault]]\nkind = \"latency-spike\"";
+    check(&[(s, "kind = \"latency-spike\"", release)], &[(s, 22, 9, "the same artifact", "")]);
+    check(
+        &[(
+            s,
+            "[[expect]]",
+            "[[fault]]\nname = \"x\"\nkind = \"sham\"\nat = \"1m\"\nharmful = false\n[[fault]]\nname = \"x\"\nkind = \"sham\"\nat = \"1m\"\nharmful = false\n[[expect]]",
+        )],
+        &[(s, 38, 8, "two faults are named `x`", "")],
+    );
+    check(&[(s, "\"<= 4m\"", "\"<= 4\"")], &[(s, 36, 7, "has no unit", "write \"4s\"")]);
+    check(&[(s, "\"<= 4m\"", "\"about 4m\"")], &[(s, 36, 7, "not a duration", "")]);
+    check(&[(s, "p90 = \"<= 4m\"\n", "")], &[(s, 34, 1, "without a limit", "p90")]);
+    check(&[(s, "measure = \"mttd\"", "outcome = \"missed\"")], &[(s, 36, 1, "a limit for a measure", "share")]);
+}
+
+#[test]
+fn models_that_are_not_what_they_should_be() {
+    let with = |name: &str, bytes: &[u8]| {
+        let mut files = inputs();
+        let (_, old) = files.iter_mut().find(|(n, _)| *n == name).expect("a known file");
+        *old = bytes.to_vec();
+        files
+    };
+    let s = "s.toml";
+    check_files(
+        with("one.onnx", b"PK\x03\x04 a zip file"),
+        &[(s, 5, 12, "`one.onnx` is not an ONNX file", "something else")],
+    );
+    check_files(with("one.onnx", b""), &[(s, 5, 12, "is not an ONNX file", "")]);
+    check_files(with("one.onnx", MODEL_2), &[("one.json", 3, 14, "promises another file", "")]);
+    check(&[("one.json", "\"bytes\":", "\"bytes\"")], &[("one.json", 4, 11, "not a manifest", "")]);
+    check(&[("one.json", "\"format\": 1", "\"format\": 99")], &[("one.json", 2, 3, "format 99", "")]);
+    check(&[("one.json", "sha256:", "md5:")], &[("one.json", 3, 14, "not a digest", "64 hex digits")]);
+}
+
+#[test]
+fn broken_tables() {
+    let d = "d.csv";
+    check(&[(d, "income", "incom")], &[(d, 1, 1, "missing column `income`", "did you mean `incom`")]);
+    check(&[(d, "41,,b,0", "41,b,0")], &[(d, 3, 1, "4 cells, but the header has 5", "")]);
+    check(&[(d, "41,,b,0", "41,high,b,0")], &[(d, 3, 21, "`high` is not a number", "missing values")]);
+    check(&[(d, "41,,b,0", "41,inf,b,0")], &[(d, 3, 21, "`inf` is not a number", "")]);
+    check(&[(d, "00:01", "00:99")], &[(d, 3, 1, "is not a time", "2013-03-01T05:15")]);
+    check(&[(d, "00:02", "00:00")], &[(d, 4, 1, "must be in order", "")]);
+    check(&[(d, "30,NA", "thirty,NA"), (d, "52", "fifty")], &[(d, 2, 18, "`thirty`", ""), (d, 4, 18, "`fifty`", "")]);
+    check(
+        &[("s.toml", "label = \"y\"", "label = \"Y\"")],
+        &[(d, 1, 1, "missing column `Y`, the label", "did you mean `y`")],
+    );
+    check(
+        &[("s.toml", "time = \"ts\"", "label_delay = { column = \"dely\", unit = \"min\" }")],
+        &[(d, 1, 1, "missing column `dely`", "")],
+    );
+}
+
+#[test]
+fn all_mistakes_of_all_files_come_at_once() {
+    let (s, p) = ("s.toml", "policies/p.toml");
+    check(
+        &[
+            (s, "10/s", "-1/s"),
+            (s, "replicas = 2", "replicas = 0"),
+            (s, "at = \"3m\"", "at = \"3 mins\""),
+            (p, "\"slow.value", "\"slo.value"),
+            (p, "score-drift.p", "score-drift.q"),
+        ],
+        &[
+            (s, 9, 12, "at least 1", ""),
+            (s, 14, 39, "negative", ""),
+            (s, 21, 6, "wrong unit", ""),
+            (p, 10, 21, "no field `q`", ""),
+            (p, 13, 9, "unknown signal `slo`", ""),
+        ],
+    );
+    check(
+        &[(s, "at = \"3m\"", "at = \"10m\""), (s, "version = \"v2\"", "version = \"v9\""), (s, "d.csv", "x.csv")],
+        &[(s, 13, 19, "cannot read", ""), (s, 21, 6, "after the end", ""), (s, 22, 11, "unknown model", "")],
+    );
+    check(&[(s, "name = \"t\"", "name ="), (s, "to = \"v2\"", "to = v2")], &[(s, 1, 7, "", ""), (s, 17, 6, "", "")]);
+}
+
+proptest! {
+    /// Whatever is done to the files, the answer is a plan or mistakes that can be shown.
+    #[test]
+    fn no_mutation_panics(which in 0usize..7, edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..4, ".{0,6}"), 1..8)) {
+        let mut files = inputs();
+        for (index, kind, text) in edits {
+            let bytes = &mut files[which].1;
+            if bytes.is_empty() {
+                break;
+            }
+            let at = index.index(bytes.len());
+            match kind {
+                0 => bytes[at] = text.bytes().next().unwrap_or(b'"'),
+                1 => drop(bytes.drain(at..(at + text.len()).min(bytes.len()))),
+                2 => drop(bytes.splice(at..at, text.bytes())),
+                _ => bytes.truncate(at),
+            }
+        }
+        if let Err(found) = load(files, None) {
+            prop_assert!(!found.is_empty());
+            prop_assert!(!render(&found, false).is_empty());
+        }
+    }
+
+    /// Nor does any swap of one value for another.
+    #[test]
+    fn no_swap_of_values_panics(line in 0usize..36, value in prop::sample::select(vec!["0", "-1", "1e300", "nan", "\"\"", "\"v1\"", "[]", "{}", "[[]]", "true", "2020-01-01", "\"-5s\"", "\"1ns\"", "\"1e9/s\""])) {
+        let lines: Vec<String> = SCENARIO.lines().enumerate().map(|(i, text)| match text.split_once(" = ") {
+            Some((key, _)) if i == line => format!("{key} = {value}"),
+            _ => text.to_owned(),
+        }).collect();
+        let mut files = inputs();
+        files[0].1 = lines.join("\n").into();
+        if let Err(found) = load(files, None) {
+            prop_assert!(found.iter().all(|d| !d.message.contains("bug") && !d.message.contains("cannot be read")), "{}", render(&found, false));
+        }
+    }
+}
