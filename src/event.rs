@@ -63,6 +63,19 @@ impl Outcome {
     pub const ALL: [Self; 6] =
         [Self::Answered, Self::Failed, Self::TimedOut, Self::Shed, Self::Unavailable, Self::Lost];
 
+    /// Its name in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed-out",
+            Self::Shed => "shed",
+            Self::Unavailable => "unavailable",
+            Self::Lost => "lost",
+        }
+    }
+
     /// Whether the user got an answer.
     #[must_use]
     pub const fn is_answered(self) -> bool {

@@ -17,3 +17,4 @@ pub mod stats;
 pub mod time;
 pub mod trace;
 pub mod world;
+pub mod cli;

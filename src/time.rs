@@ -124,7 +124,7 @@ impl fmt::Display for Span {
             let ms = ns / 1_000_000;
             if ms % 1000 == 0 { write!(f, "{s} s") } else { write!(f, "{:.1} s", ms as f64 / 1e3) }
         } else {
-            let s = (ns + NS_PER_S / 2) / NS_PER_S;
+            let s = ns.saturating_add(NS_PER_S / 2) / NS_PER_S;
             let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
             match (h, m, s) {
                 (0, m, 0) => write!(f, "{m} min"),

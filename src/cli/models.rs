@@ -107,10 +107,10 @@ fn list(folder: &Path) -> Result<Exit, Stop> {
 fn show(path: &Path, format: Format) -> Result<Exit, Stop> {
     let found = read(path)?;
     let m = &found.manifest;
-    let model = onnx::Model::parse(&found.bytes).map_err(|e| Stop::Usage(format!("{}: {e}", path.display())))?;
+    let model = onnx::OnnxModel::read(&found.bytes).map_err(|e| Stop::Usage(format!("{}: {e}", path.display())))?;
     let code = if found.is_intact() { Exit::Holds } else { Exit::Invalid };
-    let operators: Vec<&str> = model.operators().collect();
-    let weights = model.weights().count();
+    let operators: Vec<String> = model.operators.iter().map(|(name, n)| format!("{name} ×{n}")).collect();
+    let weights = model.weight_count();
     if format == Format::Json {
         let raw = std::fs::read(path.with_extension("json")).unwrap_or_default();
         let manifest: serde_json::Value = serde_json::from_slice(&raw).unwrap_or_default();

@@ -7,10 +7,9 @@ use crate::plan::Plan;
 use crate::report::aggregate::{TrialFigures, aggregate};
 use crate::report::judge::{judge_all, overall};
 use crate::report::render::{
-    ConsoleOptions, ManyReport, WriteError, console, console_many, requests_csv, summary_json, summary_many, write_all,
-    write_many,
+    ConsoleOptions, Many, WriteError, console, console_many, requests_csv, summary_json, summary_many, write_all, write_files,
 };
-use crate::report::trial::{ExpectationResult, ExpectationVerdict, TrialReport};
+use crate::report::trial::{ExpectationResult, ExpectationVerdict, Host, TrialReport};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
@@ -97,9 +96,11 @@ impl Run {
         let jobs = self.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
         let last = self.seed.checked_add(u64::from(seeds));
         let range = self.seed..last.ok_or_else(|| Stop::Usage("the seeds go beyond the largest number".to_owned()))?;
+        let started = crate::campaign::lab::now();
         let (told, heard) = mpsc::channel();
         let bar = std::thread::spawn(move || show_progress(u64::from(seeds), &heard));
         let kept = lab.trials(plan, range, jobs, &told, |done| Kept::of(done.report)).map_err(environment);
+        let wall_s = started.elapsed().as_secs_f64();
         drop(told);
         let _ = bar.join();
         let kept = kept?;
@@ -108,15 +109,28 @@ impl Run {
         };
         let worst_seed = worst.figures.seed;
         let figures: Vec<TrialFigures> = kept.iter().map(|k| k.figures.clone()).collect();
+        let together = kept.iter().fold(Host::default(), |sum, k| Host {
+            trial_wall_s: sum.trial_wall_s + k.host.trial_wall_s,
+            reference_runs: sum.reference_runs + k.host.reference_runs,
+            rows_inferred: sum.rows_inferred + k.host.rows_inferred,
+            ..sum
+        });
         let trials: Vec<serde_json::Value> = kept.into_iter().map(|k| k.summary).collect();
+        let requests: u64 = figures.iter().map(|f| f.requests.requests).sum();
         let expectations = judge_all(&plan.expectations, &plan.policy.name, &figures);
-        let many = ManyReport {
+        let many = Many {
             scenario: &plan.name,
             policy: &plan.policy.name,
-            first_seed: self.seed,
-            worst_seed,
+            seeds: (self.seed, self.seed + u64::from(seeds) - 1),
+            horizon: plan.world.horizon,
             aggregate: &aggregate(&figures),
             expectations: &expectations,
+            host: Host {
+                wall_s,
+                jobs: jobs as u32,
+                requests_per_s: requests as f64 / together.trial_wall_s.max(1e-9),
+                ..together
+            },
         };
         let summary = summary_many(&many, trials);
         let command = format!("{} --seeds {seeds}", self.command(plan, self.seed));
@@ -126,7 +140,7 @@ impl Run {
             let mut models = lab.models();
             let worst = lab.trial(plan, worst_seed, false, &mut models).map_err(environment)?;
             write_all(&dir.join("worst"), &worst.report, &self.command(plan, worst_seed), None).map_err(unwritable)?;
-            write_many(dir, &summary).map_err(unwritable)?;
+            write_files(dir, &[("summary.json", format!("{summary:#}\n").into_bytes())]).map_err(unwritable)?;
         }
         match self.format {
             Format::Json => print(&format!("{summary}\n")),
@@ -148,12 +162,13 @@ impl Run {
 /// What is kept of one of many trials.
 struct Kept {
     figures: TrialFigures,
+    host: Host,
     summary: serde_json::Value,
 }
 
 impl Kept {
     fn of(report: TrialReport) -> Self {
-        Self { figures: TrialFigures::from(&report), summary: summary_json(&report) }
+        Self { figures: TrialFigures::from(&report), host: report.host, summary: summary_json(&report) }
     }
 }
 

@@ -176,10 +176,6 @@ pub struct Change {
     /// Fixes which are hit: part of the scenario, not of the trial.
     #[serde(default)]
     pub seed: u32,
-    /// For kinds that flip one of eight bits: the lowest and the highest that may flip, 0 to 7 (default: any). Subtle damage
-    /// is `[0, 1]` of the exponent.
-    #[serde(default)]
-    pub bits: Option<[u8; 2]>,
 }
 
 /// What is changed in a hit.

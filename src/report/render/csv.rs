@@ -3,9 +3,10 @@
 //! Times are seconds since the start; an empty cell means that nothing was measured, which is not zero.
 
 use super::story::field_name;
-use crate::event::Event;
-use crate::id::{SignalId, VersionId};
+use crate::event::{Event, RequestEnd};
+use crate::id::{Names, SignalId, VersionId};
 use crate::report::trial::{Cell, TrialReport, Window};
+use crate::time::{NS_PER_S, SimTime};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -125,4 +126,30 @@ fn number(value: f64) -> String {
 /// A cell as RFC 4180 has it.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+/// requests.csv: one row per request in the order they were told, times in seconds with nine decimals. Scores and labels are
+/// empty where there are none.
+#[must_use]
+pub fn requests_csv(names: &Names, requests: &[RequestEnd]) -> String {
+    let mut text = "source,ordinal,version,replica,segment,arrived_s,ended_s,outcome,score,truth,tainted\n".to_owned();
+    let number = |x: f32| if x.is_nan() { String::new() } else { x.to_string() };
+    let seconds = |t: SimTime| format!("{}.{:09}", t.0 / NS_PER_S, t.0 % NS_PER_S);
+    for r in requests {
+        let replica = r.replica.map_or(String::new(), |id| id.0.to_string());
+        text.push_str(&format!(
+            "{},{},{},{replica},{},{},{},{},{},{},{}\n",
+            names.source(r.request.source),
+            r.request.ordinal,
+            names.version(r.version),
+            names.segment(r.segment),
+            seconds(r.arrived),
+            seconds(r.ended),
+            r.outcome.name(),
+            number(r.score),
+            number(r.truth),
+            u8::from(r.tainted),
+        ));
+    }
+    text
 }

@@ -17,7 +17,7 @@ mod tests;
 mod timeline;
 
 pub use console::{COLUMNS_MAX, ConsoleOptions, LINES_MAX, console};
-pub use csv::windows_csv;
+pub use csv::{requests_csv, windows_csv};
 pub use jsonl::events_jsonl;
 pub use many::{Many, console_many};
 pub use markdown::incident_md;
@@ -45,51 +45,49 @@ pub enum WriteError {
     },
 }
 
-/// Writes all files of a report into the folder `dir` and returns their names, the one to open first in front.
-///
-/// They are written into a temporary folder beside it that is renamed at the end: nothing is ever half written, and an
-/// earlier report of the same name is replaced as a whole. `command` is the line that reproduces the trial.
+/// Writes all files of a report into the folder `dir` and returns their names, the one to open first in front. `command` is
+/// the line that reproduces the trial; `requests` is the table of [`requests_csv`], if it was asked for.
 ///
 /// # Errors
-/// When a file cannot be written; an earlier report is then still there.
-pub fn write_all(dir: &Path, report: &TrialReport, command: &str) -> Result<Vec<String>, WriteError> {
-    let mut summary = format!("{:#}", summary_json(report));
-    summary.push('\n');
-    let files: [(&str, Vec<u8>); 6] = [
+/// When a file cannot be drawn or written, see [`write_files`].
+pub fn write_all(
+    dir: &Path,
+    report: &TrialReport,
+    command: &str,
+    requests: Option<String>,
+) -> Result<Vec<&'static str>, WriteError> {
+    let mut files = vec![
         ("incident.md", incident_md(report, command).into_bytes()),
         ("timeline.svg", timeline_svg(report)?.into_bytes()),
         ("timeline.png", timeline_png(report)?),
-        ("summary.json", summary.into_bytes()),
+        ("summary.json", format!("{:#}\n", summary_json(report)).into_bytes()),
         ("windows.csv", windows_csv(report).into_bytes()),
         ("events.jsonl", events_jsonl(report).into_bytes()),
     ];
+    files.extend(requests.map(|table| ("requests.csv", table.into_bytes())));
+    write_files(dir, &files)?;
+    Ok(files.into_iter().map(|(name, _)| name).collect())
+}
+
+/// Writes files into the folder `dir`, which is made if it is not there. All are written in full into a hidden folder inside
+/// it before the first gets its name, so that none is ever half written; files of other names are left alone.
+///
+/// # Errors
+/// When a file or folder cannot be made.
+pub fn write_files(dir: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), WriteError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| WriteError::Io { path, source }
     };
-    let parent = match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(parent).map_err(failed(parent))?;
-    // Whatever is in it when it goes out of scope is removed: a half-written report, or the one that was replaced.
-    let scratch = tempfile::Builder::new().prefix(".rollcage-").tempdir_in(parent).map_err(failed(parent))?;
-    let (new, old) = (scratch.path().join("new"), scratch.path().join("old"));
-    fs::create_dir(&new).map_err(failed(&new))?;
-    for (name, bytes) in &files {
-        let path = new.join(name);
+    fs::create_dir_all(dir).map_err(failed(dir))?;
+    let scratch = tempfile::Builder::new().prefix(".rollcage-").tempdir_in(dir).map_err(failed(dir))?;
+    for (name, bytes) in files {
+        let path = scratch.path().join(name);
         fs::write(&path, bytes).map_err(failed(&path))?;
     }
-    let replaced = match fs::rename(dir, &old) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(failed(dir)(error)),
-    };
-    if let Err(error) = fs::rename(&new, dir) {
-        if replaced {
-            fs::rename(&old, dir).map_err(failed(dir))?;
-        }
-        return Err(failed(dir)(error));
+    for (name, _) in files {
+        let path = dir.join(name);
+        fs::rename(scratch.path().join(name), &path).map_err(failed(&path))?;
     }
-    Ok(files.iter().map(|(name, _)| (*name).to_owned()).collect())
+    Ok(())
 }
