@@ -96,6 +96,9 @@ pub enum Reference {
     Baseline,
     /// Rows of the first so much time of traffic, whatever version served them.
     First(Span),
+    /// The version's own rows of the first so much time that it had traffic: what changed since it went out, whatever it
+    /// was like then.
+    Own(Span),
 }
 
 impl SignalKind {

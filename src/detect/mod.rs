@@ -44,7 +44,8 @@ impl Detectors {
     #[must_use]
     pub fn new(signals: &[SignalConfig], width: usize, seed: Seed) -> Self {
         let mut wanted = vec![false; width + 1];
-        let (mut firsts, mut rows_keep, mut scrapes_keep, mut labels_keep) = (Vec::new(), Span::ZERO, Span::ZERO, 0);
+        let (mut firsts, mut owns) = (Vec::new(), Vec::new());
+        let (mut rows_keep, mut scrapes_keep, mut labels_keep) = (Span::ZERO, Span::ZERO, 0);
         for signal in signals {
             match &signal.kind {
                 SignalKind::LatencyQuantile { window, .. } | SignalKind::ErrorRate { window, .. } => {
@@ -54,10 +55,13 @@ impl Detectors {
                 SignalKind::Ks { of, window, reference, .. } | SignalKind::Psi { of, window, reference, .. } => {
                     columns(of, width).for_each(|c| wanted[c] = true);
                     rows_keep = rows_keep.max(*window);
-                    if let Reference::First(span) = reference
-                        && !firsts.contains(span)
-                    {
-                        firsts.push(*span);
+                    let (fixed, span) = match reference {
+                        Reference::First(span) => (&mut firsts, *span),
+                        Reference::Own(span) => (&mut owns, *span),
+                        Reference::Baseline => continue,
+                    };
+                    if !fixed.contains(&span) {
+                        fixed.push(span);
                     }
                 }
                 SignalKind::Coin { .. } => {}
@@ -68,7 +72,7 @@ impl Detectors {
             signals: signals.to_vec(),
             width,
             scrapes: Scrapes::new(scrapes_keep),
-            rows: Rows::new(wanted, rows_keep, &firsts),
+            rows: Rows::new(wanted, rows_keep, &firsts, owns),
             labelled: Labelled::new(labels_keep),
             coins: signals.iter().map(coin).collect(),
             looks: 0,
@@ -151,7 +155,8 @@ impl Detectors {
             // Compared with itself a version never differs: that is no measurement.
             Reference::Baseline if version == baseline => return None,
             Reference::Baseline => Side::Recent(baseline, window),
-            Reference::First(span) => Side::First(span),
+            Reference::First(span) => Side::First(None, span),
+            Reference::Own(span) => Side::First(Some(version), span),
         };
         let ((n, from), (m, _)) = (self.rows.extent(a, at), self.rows.extent(b, at));
         (n >= min && m >= min).then_some((a, b, n, from))

@@ -23,14 +23,35 @@ struct Chunk {
     columns: Vec<Vec<f32>>,
 }
 
-/// Rows of the first so much time, whatever version served them.
+/// Rows of the first so much time: of all traffic, or of one version's.
 #[derive(Debug, Clone, PartialEq)]
 struct Fixed {
+    of: Option<VersionId>,
     span: Span,
+    /// The scrape before the first rows.
+    start: Option<SimTime>,
     chunks: Vec<Chunk>,
     closed: bool,
     /// Edges and counts by (column, bins), filled when first asked for after closing.
     bins: Vec<((usize, usize), Edges, Vec<u32>)>,
+}
+
+impl Fixed {
+    const fn new(of: Option<VersionId>, span: Span) -> Self {
+        Self { of, span, start: None, chunks: Vec::new(), closed: false, bins: Vec::new() }
+    }
+
+    fn take(&mut self, chunk: &Chunk, before: SimTime) {
+        if self.closed {
+            return;
+        }
+        let end = *self.start.get_or_insert(before) + self.span;
+        if chunk.at <= end {
+            self.chunks.push(chunk.clone());
+        } else {
+            self.closed = true;
+        }
+    }
 }
 
 /// Recent rows of all versions.
@@ -40,6 +61,10 @@ pub struct Rows {
     keep: Span,
     by_version: Vec<VecDeque<Chunk>>,
     fixed: Vec<Fixed>,
+    own: Vec<Span>,
+    /// The scrape of the latest batch, and the one before it.
+    current: SimTime,
+    last: SimTime,
 }
 
 /// One side of a comparison.
@@ -47,17 +72,17 @@ pub struct Rows {
 pub enum Side {
     /// A version's rows of the last `Span`.
     Recent(VersionId, Span),
-    /// The rows of the first `Span` of traffic.
-    First(Span),
+    /// The rows of the first `Span` of traffic, of one version or of all.
+    First(Option<VersionId>, Span),
 }
 
 impl Rows {
     /// Windows over `wanted` columns (features in order, then the score), kept for `keep`, with fixed references of the
-    /// given lengths.
+    /// given lengths: of all traffic (`firsts`) and of each version's own (`own`).
     #[must_use]
-    pub fn new(wanted: Vec<bool>, keep: Span, firsts: &[Span]) -> Self {
-        let fixed = |&span| Fixed { span, chunks: Vec::new(), closed: false, bins: Vec::new() };
-        Self { wanted, keep, by_version: Vec::new(), fixed: firsts.iter().map(fixed).collect() }
+    pub fn new(wanted: Vec<bool>, keep: Span, firsts: &[Span], own: Vec<Span>) -> Self {
+        let fixed = firsts.iter().map(|&span| Fixed::new(None, span)).collect();
+        Self { wanted, keep, by_version: Vec::new(), fixed, own, current: SimTime::ZERO, last: SimTime::ZERO }
     }
 
     /// Takes one batch. Batches whose columns do not fit are of another schema and are left out.
@@ -78,13 +103,17 @@ impl Rows {
             rows: batch.ordinals.len(),
             columns: (0..=features).map(column).collect(),
         };
-        for fixed in &mut self.fixed {
-            if batch.scraped_at > SimTime::ZERO + fixed.span {
-                fixed.closed = true;
-            } else {
-                fixed.chunks.push(chunk.clone());
-                fixed.closed = batch.scraped_at == SimTime::ZERO + fixed.span;
+        for &span in &self.own {
+            if !self.fixed.iter().any(|f| f.of == Some(batch.version) && f.span == span) {
+                self.fixed.push(Fixed::new(Some(batch.version), span));
             }
+        }
+        // A batch holds what ended since the scrape before.
+        if batch.scraped_at > self.current {
+            self.last = std::mem::replace(&mut self.current, batch.scraped_at);
+        }
+        for fixed in self.fixed.iter_mut().filter(|f| f.of.is_none_or(|v| v == batch.version)) {
+            fixed.take(&chunk, self.last);
         }
         let place = batch.version.index();
         if self.by_version.len() <= place {
@@ -106,8 +135,8 @@ impl Rows {
                 let of = self.by_version.get(version.index());
                 of.into_iter().flatten().filter(|c| c.at > oldest && c.at <= now).collect()
             }
-            Side::First(span) => {
-                let fixed = self.fixed.iter().find(|f| f.span == span && f.closed);
+            Side::First(of, span) => {
+                let fixed = self.fixed.iter().find(|f| f.of == of && f.span == span && f.closed);
                 fixed.into_iter().flat_map(|f| &f.chunks).collect()
             }
         }
@@ -139,14 +168,14 @@ impl Rows {
     /// PSI of one column over `bins` quantile bins of `b`, and the calibrated threshold at `alpha`; `None` if either side
     /// has no value or the reference is constant.
     pub fn psi(&mut self, column: usize, (a, b): (Side, Side), now: SimTime, bins: usize, alpha: f64) -> Option<(f64, f64)> {
-        if let Side::First(span) = b {
-            self.bin_fixed(span, column, bins)?;
+        if let Side::First(of, span) = b {
+            self.bin_fixed(of, span, column, bins)?;
         }
         let window = self.chunks(a, now);
         let fresh;
         let (edges, reference) = match b {
-            Side::First(span) => {
-                let fixed = self.fixed.iter().find(|f| f.span == span)?;
+            Side::First(of, span) => {
+                let fixed = self.fixed.iter().find(|f| f.of == of && f.span == span)?;
                 let (_, edges, counts) = fixed.bins.iter().find(|(key, ..)| *key == (column, bins))?;
                 (edges, counts)
             }
@@ -164,8 +193,8 @@ impl Rows {
         Some((psi::psi(reference, &counts, PSI_EPS)?, threshold))
     }
 
-    fn bin_fixed(&mut self, span: Span, column: usize, bins: usize) -> Option<()> {
-        let fixed = self.fixed.iter_mut().find(|f| f.span == span && f.closed)?;
+    fn bin_fixed(&mut self, of: Option<VersionId>, span: Span, column: usize, bins: usize) -> Option<()> {
+        let fixed = self.fixed.iter_mut().find(|f| f.of == of && f.span == span && f.closed)?;
         if !fixed.bins.iter().any(|(key, ..)| *key == (column, bins)) {
             let chunks: Vec<&Chunk> = fixed.chunks.iter().collect();
             let (edges, counts) = bin(&chunks, column, bins)?;
