@@ -3,6 +3,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod artifact;
+pub mod campaign;
 pub mod control;
 pub mod detect;
 pub mod digest;

@@ -3,6 +3,11 @@
 
 pub mod corrupt;
 pub mod manifest;
+pub mod onnx;
+pub mod store;
+mod wire;
+
+pub use wire::BadWire;
 
 use crate::digest::Digest;
 use std::sync::Arc;

@@ -238,7 +238,7 @@ fn plant(
                 replicas: fleet.replicas,
                 scale_down_delay: s.fleet.scale_down_delay.0,
                 standby: fleet.standby.iter().find(|(v, _)| *v == VersionId(0)).map_or(0, |(_, n)| *n),
-                digest: versions[0].artifact.digest,
+                digest: versions[0].artifact.promised,
             },
             world: WorldConfig {
                 horizon: SimTime(horizon.0),

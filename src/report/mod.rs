@@ -1,6 +1,16 @@
 //! Owns measures and renderings: Trace → Incident → Report. Sees recorded facts only, so that a controller cannot grade
 //! itself and `sim` and `live` are measured by the same code.
 
+pub mod aggregate;
+pub mod assess;
+pub mod bits;
+pub mod estimate;
 pub mod expect;
+pub mod fold;
+pub mod incident;
+pub mod judge;
+pub mod milestones;
 pub mod objective;
 pub mod trial;
+pub mod verify;
+pub mod render;

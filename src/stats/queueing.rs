@@ -129,7 +129,9 @@ mod tests {
 
     #[test]
     fn odd_inputs_have_the_stated_results() {
-        for (arrival, service, servers) in [(1.0, 1.0, 1), (2.0, 1.0, 1), (0.0, 1.0, 1), (1.0, f64::NAN, 1), (1.0, 2.0, 0)] {
+        for (arrival, service, servers) in
+            [(1.0, 1.0, 1), (2.0, 1.0, 1), (0.0, 1.0, 1), (1.0, f64::NAN, 1), (1.0, 2.0, 0)]
+        {
             assert_eq!(Mmc::new(arrival, service, servers), None);
         }
         assert_eq!(md1_mean_wait(1.0, f64::INFINITY), None);

@@ -142,15 +142,21 @@ pub fn beta_inc_inverse(a: f64, b: f64, p: f64) -> Option<f64> {
     if p == 0.0 || p == 1.0 {
         return Some(p);
     }
-    let excess = |x: f64| match beta_both(a, b, x) {
-        Some((lower, upper)) if lower > 0.5 => (1.0 - p) - upper,
-        Some((lower, _)) => lower - p,
-        None => f64::NAN,
-    };
-    Some(increasing_root(0.0, 1.0, excess, |x| beta_factor(a, b, x) / (x * (1.0 - x))))
+    Some(beta_root(a, b, p, 1.0 - p))
 }
 
-/// The `t` with P(T > t) = `upper` for Student's t with `df > 0` degrees of freedom; `upper` in `(0, 1)`. By
+/// The root of I_x(a, b) = `lower` = 1 - `upper`; the caller gives both tails, since the smaller one carries the digits.
+fn beta_root(a: f64, b: f64, lower: f64, upper: f64) -> f64 {
+    let excess = |x: f64| match beta_both(a, b, x) {
+        Some((below, above)) if below > 0.5 => upper - above,
+        Some((below, _)) => below - lower,
+        None => f64::NAN,
+    };
+    increasing_root(0.0, 1.0, excess, |x| beta_factor(a, b, x) / (x * (1.0 - x)))
+}
+
+/// The `t` with P(T > t) = `upper` for Student's t with `df > 0` degrees of freedom (the normal one if infinite); `upper` in
+/// `(0, 1)`. By
 /// P(|T| > t) = I_{df/(df+t^2)}(df/2, 1/2), Abramowitz & Stegun 26.7.1.
 #[must_use]
 pub fn student_t_upper(upper: f64, df: f64) -> Option<f64> {
@@ -160,12 +166,15 @@ pub fn student_t_upper(upper: f64, df: f64) -> Option<f64> {
     if upper > 0.5 {
         return student_t_upper(1.0 - upper, df).map(|t| -t);
     }
-    // The root in t^2/(df + t^2), which is small in the centre and so keeps its digits there.
-    let y = beta_inc_inverse(0.5, df / 2.0, 1.0 - 2.0 * upper)?;
+    if upper == 0.5 || df.is_infinite() {
+        return Some(-super::normal::quantile(upper));
+    }
+    // The root in t^2/(df + t^2), which is small in the centre and so keeps its digits there; in the far tails its complement.
+    let y = beta_root(0.5, df / 2.0, 1.0 - 2.0 * upper, 2.0 * upper);
     if y < 0.5 {
         return Some((df * y / (1.0 - y)).sqrt());
     }
-    let x = beta_inc_inverse(df / 2.0, 0.5, 2.0 * upper)?;
+    let x = beta_root(df / 2.0, 0.5, 2.0 * upper, 1.0 - 2.0 * upper);
     Some((df * (1.0 - x) / x).sqrt())
 }
 
@@ -189,7 +198,8 @@ fn stirling_error(z: f64) -> f64 {
         return libm::lgamma(z + 1.0) - (z + 0.5) * libm::log(z) + z - HALF_LN_2PI;
     }
     let s = 1.0 / (z * z);
-    (1.0 / 12.0 - s * (1.0 / 360.0 - s * (1.0 / 1260.0 - s * (1.0 / 1680.0 - s * (1.0 / 1188.0 - s * 691.0 / 360_360.0)))))
+    (1.0 / 12.0
+        - s * (1.0 / 360.0 - s * (1.0 / 1260.0 - s * (1.0 / 1680.0 - s * (1.0 / 1188.0 - s * 691.0 / 360_360.0)))))
         / z
 }
 

@@ -3,8 +3,8 @@
 use crate::plan::diagnostic::Diagnostic;
 use crate::plan::document::Place;
 use crate::plan::scenario::Expect;
-use crate::plan::units::{BOUND_HELP, Bound, parse_duration};
-use crate::report::expect::{Check, Expectation, Measure, MeasureUnit, Op, Stat};
+use crate::plan::units::{BOUND_HELP, Bound, UnitError, parse_duration};
+use crate::report::expect::{Check, Expectation, Measure, Op, Stat};
 
 pub(crate) fn expectations(wire: &[Expect], place: &Place<'_>, found: &mut Vec<Diagnostic>) -> Vec<Expectation> {
     wire.iter().enumerate().flat_map(|(i, e)| expectation(e, &place.at(i), found)).collect()
@@ -12,6 +12,7 @@ pub(crate) fn expectations(wire: &[Expect], place: &Place<'_>, found: &mut Vec<D
 
 fn expectation(wire: &Expect, place: &Place<'_>, found: &mut Vec<Diagnostic>) -> Vec<Expectation> {
     let stats = [
+        (Stat::Value, &wire.value),
         (Stat::P50, &wire.p50),
         (Stat::P90, &wire.p90),
         (Stat::Mean, &wire.mean),
@@ -27,28 +28,26 @@ fn expectation(wire: &Expect, place: &Place<'_>, found: &mut Vec<Diagnostic>) ->
                 let message = format!("`{}` is a limit for a measure, not for an outcome", stat.name());
                 found.push(place.at(stat.name()).wrong_key(message).help("outcomes have a `share`"));
             }
-            let all = Bound("1".to_owned());
-            let bound = wire.share.as_ref().unwrap_or(&all);
-            let Some((op, share)) = limit(bound, MeasureUnit::Share, Op::GreaterEqual, &place.at("share"), found)
-            else {
+            let outcome = outcome.0;
+            let Some(bound) = &wire.share else {
+                let text = format!("outcome {}", outcome.name());
+                return vec![Expectation { policy, check: Check::Outcome { outcome, share: None }, text }];
+            };
+            let Some((op, share)) = limit(bound, false, Op::GreaterEqual, &place.at("share"), found) else {
                 return Vec::new();
             };
             if !(0.0..=1.0).contains(&share) {
                 found.push(place.at("share").wrong(format!("a share of trials is between 0 and 1, not {share}")));
             }
-            let outcome = outcome.0;
-            let text = match &wire.share {
-                Some(_) => format!("outcome {} share {} {share}", outcome.name(), op.name()),
-                None => format!("outcome {}", outcome.name()),
-            };
-            vec![Expectation { policy, check: Check::Outcome { outcome, op, share }, text }]
+            let text = format!("outcome {} share {} {share}", outcome.name(), op.name());
+            vec![Expectation { policy, check: Check::Outcome { outcome, share: Some((op, share)) }, text }]
         }
         (None, Some(measure)) => {
             if wire.share.is_some() {
                 found.push(place.at("share").wrong_key("`share` goes with an outcome, not with a measure"));
             }
             if given.is_empty() {
-                let help = "give one of p50, p90, mean, max, min, like p90 = \"<= 4m\"";
+                let help = "give one of value, p50, p90, mean, max, min, like p90 = \"<= 4m\"";
                 found.push(place.wrong(format!("`{}` without a limit", measure.0.name())).help(help));
             }
             let one = |(stat, bound)| measured(measure.0, stat, bound, policy.clone(), place, found);
@@ -79,7 +78,7 @@ fn measured(
     found: &mut Vec<Diagnostic>,
 ) -> Option<Expectation> {
     let default = if stat == Stat::Min { Op::GreaterEqual } else { Op::LessEqual };
-    let (op, value) = limit(bound, measure.unit(), default, &place.at(stat.name()), found)?;
+    let (op, value) = limit(bound, measure.is_delay(), default, &place.at(stat.name()), found)?;
     let written = bound.0.trim().trim_start_matches(['<', '>', '=', ' ']);
     let text = format!("{} {} {} {written}", measure.name(), stat.name(), op.name());
     Some(Expectation { policy, check: Check::Measure { measure, stat, op, value }, text })
@@ -88,26 +87,22 @@ fn measured(
 /// The comparison and the limit of a bound.
 fn limit(
     bound: &Bound,
-    unit: MeasureUnit,
+    is_time: bool,
     default: Op,
     place: &Place<'_>,
     found: &mut Vec<Diagnostic>,
 ) -> Option<(Op, f64)> {
     let text = bound.0.trim();
-    let ops = [Op::LessEqual, Op::GreaterEqual, Op::Equal, Op::Less, Op::Greater];
+    let ops = [Op::LessEqual, Op::GreaterEqual, Op::Less, Op::Greater];
     let written = ops.into_iter().find_map(|op| Some((op, text.strip_prefix(op.name())?)));
     let (op, value) = written.unwrap_or((default, text));
     let value = value.trim();
-    let read = match unit {
-        MeasureUnit::Time => match parse_duration(value) {
-            Ok(span) => Some(span.as_secs_f64()),
-            Err(e) => {
-                found.push(place.wrong(e.message).label("the limit of a time").help(e.help));
-                return None;
-            }
-        },
-        MeasureUnit::Count | MeasureUnit::Share => value.parse::<f64>().ok().filter(|v| v.is_finite()),
-    };
+    if is_time {
+        let span = parse_duration(value);
+        let wrong = |e: UnitError| found.push(place.wrong(e.message).label("the limit of a time").help(e.help));
+        return span.map_err(wrong).ok().map(|span| (op, span.as_secs_f64()));
+    }
+    let read = value.parse::<f64>().ok().filter(|v| v.is_finite());
     if read.is_none() {
         found.push(place.wrong(format!("`{}` is not a comparison with a number", bound.0)).help(BOUND_HELP));
     }

@@ -1,0 +1,179 @@
+//! Owns trials: the run under test, its reference runs on the same random streams, and many of them side by side.
+
+pub mod lab;
+
+use crate::control::config::PolicyConfig;
+use crate::digest::{hex, keyed};
+use crate::event::RequestEnd;
+use crate::id::{FaultId, SourceId};
+use crate::plan::Plan;
+use crate::report::aggregate::TrialFigures;
+use crate::report::assess::assess;
+use crate::report::fold::RunRecord;
+use crate::report::incident::{FaultFacts, FaultKind, References, Runs, Twin, Without};
+use crate::report::judge::judge_all;
+use crate::report::trial::{Host, TrialReport};
+use crate::rng::Seed;
+use crate::sim::{Results, Setup, Sim};
+use crate::time::SimTime;
+use crate::world::config::{Bound, Effect};
+use crate::world::inference::RuntimeError;
+use crate::world::plant::{FaultSet, World};
+use crate::world::predictions::Predictions;
+use std::sync::Arc;
+
+/// Scores kept for the reference runs of one trial: enough for 64 million rows.
+const SCORES_KEPT_BYTES: usize = 256 << 20;
+
+/// A trial's report, and the ends of its requests if they were asked for.
+#[derive(Debug)]
+pub struct Trial {
+    /// What it amounts to.
+    pub report: TrialReport,
+    /// Every request of the trial's own run.
+    pub requests: Vec<RequestEnd>,
+    /// Host seconds of the trial's own run, without its reference runs.
+    pub own_run_s: f64,
+}
+
+/// What is fixed for all runs of a plan.
+#[derive(Debug, Clone)]
+struct Bench<'p> {
+    plan: &'p Plan,
+    policy: Arc<PolicyConfig>,
+    hold: Arc<PolicyConfig>,
+    setup: Setup,
+}
+
+impl<'p> Bench<'p> {
+    fn new(plan: &'p Plan, seed: u64) -> Self {
+        let policy = Arc::new(plan.policy.clone());
+        let setup = Setup {
+            world: Arc::new(plan.world.clone()),
+            policy: Arc::clone(&policy),
+            rollout: Arc::new(plan.rollout.clone()),
+            objective: Arc::new(plan.objective.clone()),
+            names: Arc::new(plan.names.clone()),
+            faults: vec![true; plan.world.faults.len()],
+            seed: Seed(seed),
+            results: Results::default(),
+            keep_requests: false,
+        };
+        Self { plan, policy, hold: Arc::new(PolicyConfig::hold()), setup }
+    }
+
+    /// Natural drift is in the data and in every run.
+    fn faults(&self, keep: impl Fn(usize) -> bool) -> FaultSet {
+        let natural = |i: usize| matches!(self.plan.world.faults[i].effect, Effect::NaturalDrift);
+        (0..self.plan.world.faults.len()).map(|i| keep(i) || natural(i)).collect()
+    }
+
+    fn run(&self, hold: bool, faults: FaultSet, models: &mut Predictions) -> Result<RunRecord, RuntimeError> {
+        let policy = Arc::clone(if hold { &self.hold } else { &self.policy });
+        crate::sim::run(&Setup { policy, faults, ..self.setup.clone() }, models)
+    }
+}
+
+/// What the report must know of the plan's faults.
+#[must_use]
+pub fn fault_facts(plan: &Plan) -> Vec<FaultFacts> {
+    let kind = |effect: &Effect| match *effect {
+        Effect::CorruptWeights { version, .. } | Effect::BadRelease { version, .. } => {
+            FaultKind::VersionBound { version, taints: true }
+        }
+        Effect::LatencySpike { bound: Bound::Version(version), .. } => FaultKind::VersionBound { version, taints: false },
+        Effect::NaturalDrift => FaultKind::Natural,
+        Effect::LatencySpike { .. } | Effect::CovariateDrift { .. } | Effect::Surge { .. } | Effect::Sham => {
+            FaultKind::Elsewhere
+        }
+    };
+    let words = plan.fault_words.iter();
+    plan.world
+        .faults
+        .iter()
+        .zip(words)
+        .enumerate()
+        .map(|(i, (fault, what))| FaultFacts {
+            id: FaultId(i as u16),
+            name: fault.name.clone(),
+            what: what.clone(),
+            harmful: fault.harmful,
+            curable: fault.curable,
+            kind: kind(&fault.effect),
+        })
+        .collect()
+}
+
+/// One trial: (P, F) and beside it (hold, ∅), (hold, F), (P, ∅), with several faults also (P, F∖i) and (hold, F∖i).
+///
+/// # Errors
+/// When the runtime is not there.
+pub fn trial(plan: &Plan, seed: u64, keep_requests: bool, models: &mut Predictions) -> Result<Trial, RuntimeError> {
+    let bench = Bench::new(plan, seed);
+    models.forget();
+    models.keep(SCORES_KEPT_BYTES);
+    let own = Setup { keep_requests, ..bench.setup.clone() };
+    let start = lab::now();
+    let (record, requests) = Sim::new(&own, models)?.finish(models)?;
+    let own_run_s = lab::now().duration_since(start).as_secs_f64();
+    let facts = fault_facts(plan);
+    let hold = bench.run(true, bench.faults(|_| true), models)?;
+    let hold_clean = bench.run(true, bench.faults(|_| false), models)?;
+    let policy_clean = bench.run(false, bench.faults(|_| false), models)?;
+    let removable: Vec<bool> = facts.iter().map(|f| !matches!(f.kind, FaultKind::Natural)).collect();
+    let several = removable.iter().filter(|&&r| r).count() > 1;
+    let mut without = Vec::new();
+    for i in 0..facts.len() {
+        without.push(match several && removable[i] {
+            true => {
+                let rest = || bench.faults(|j| j != i);
+                Some((bench.run(false, rest(), models)?, bench.run(true, rest(), models)?))
+            }
+            false => None,
+        });
+    }
+    let references = References {
+        hold: &hold,
+        hold_clean: &hold_clean,
+        policy_clean: &policy_clean,
+        without: without.iter().map(|w| w.as_ref().map(|(policy, hold)| Without { policy, hold })).collect(),
+    };
+    let runs = Runs { trial: &record, twin: Twin::Runs(references) };
+    let arrival = |source: SourceId, ordinal: u64| {
+        World::arrival(&bench.setup.world, &bench.setup.faults, Seed(seed), source, ordinal).unwrap_or(SimTime::NEVER)
+    };
+    let assessed = assess(&facts, &runs, &plan.objective, plan.world.horizon, &arrival);
+    let reference_runs = 3 + 2 * without.iter().flatten().count() as u32;
+    let trace = record.trace;
+    let parts = [&trace.digests.exogenous, &trace.digests.inference, &trace.digests.decisions];
+    let mut report = TrialReport {
+        scenario: plan.name.clone(),
+        summary: plan.summary.clone(),
+        policy: plan.policy.name.clone(),
+        seed,
+        names: trace.names,
+        objective: plan.objective.clone(),
+        rollout: (plan.rollout.to, plan.rollout.from),
+        outcome: assessed.outcome,
+        incidents: assessed.incidents,
+        requests: record.counts,
+        segments: record.segments,
+        harm_suffered: assessed.harm_suffered,
+        harm_avoided: assessed.harm_avoided,
+        policy_harm: assessed.policy_harm,
+        joint_harm: assessed.joint_harm,
+        rollbacks: assessed.rollbacks,
+        budget_spent: assessed.budget_spent,
+        horizon: plan.world.horizon,
+        end: trace.end,
+        trace_digest: hex(&keyed(&parts.map(|p| p.as_bytes()))),
+        digests: trace.digests,
+        trace_events: trace.facts,
+        events: trace.events,
+        windows: assessed.windows,
+        expectations: Vec::new(),
+        host: Host { reference_runs, ..Host::default() },
+    };
+    report.expectations = judge_all(&plan.expectations, &plan.policy.name, &[TrialFigures::from(&report)]);
+    Ok(Trial { report, requests, own_run_s })
+}

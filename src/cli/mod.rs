@@ -1,0 +1,184 @@
+//! Owns the command line: arguments, exit codes, progress. Everything it shows is rendered elsewhere.
+
+mod check;
+mod doctor;
+pub mod exit;
+mod models;
+mod run;
+mod verify;
+
+use crate::campaign::lab::Lab;
+use crate::cli::exit::Exit;
+use crate::plan::diagnostic::Diagnostic;
+use crate::plan::{Plan, load};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+/// Crash-tests a rollback policy before production does: real ONNX inference in virtual time, from fault to recovery.
+#[derive(Debug, Parser)]
+#[command(name = "rollcage", version, about, after_help = exit::TABLE)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one scenario against a policy and tell MTTD, MTTR and harm
+    Run(run::Run),
+    /// Check scenario files (with their policies, models and data); all mistakes at once
+    Check(check::Check),
+    /// Prove determinism: every trial twice, in two processes with different surroundings
+    Verify(verify::Verify),
+    /// Look at model artifacts: digest, lineage, vetting
+    Models(models::Models),
+    /// Tell what is found where, and how to mend what is not
+    Doctor(doctor::Doctor),
+    /// Print the JSON Schema of scenario or policy files, for editors
+    Schema {
+        /// Of which files
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SchemaOf {
+    Scenario,
+    Policy,
+}
+
+/// What a result is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object on standard output
+    Json,
+}
+
+/// Which scenario and policy.
+#[derive(Debug, Args)]
+struct Which {
+    /// The scenario file
+    scenario: PathBuf,
+    /// A policy file, or the name of one in `policies/` beside the scenario [default: the scenario's own]
+    #[arg(long)]
+    policy: Option<PathBuf>,
+}
+
+/// Why a command ended before its work was done.
+#[derive(Debug)]
+enum Stop {
+    /// Files with mistakes.
+    Invalid(Vec<Diagnostic>),
+    /// What the surroundings lack.
+    Environment(String),
+    /// Wrong usage that the parser cannot see.
+    Usage(String),
+    /// Nothing to do.
+    Nothing(String),
+}
+
+/// Runs the command line of this process; its exit code.
+#[must_use]
+pub fn main() -> i32 {
+    if std::env::args().nth(1).as_deref() == Some(crate::world::inference::WORKER_ARGUMENT) {
+        return crate::world::inference::worker_main();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are not mistakes.
+            let code = if e.use_stderr() { Exit::Usage } else { Exit::Holds };
+            let _ = e.print();
+            return code as i32;
+        }
+    };
+    let json = cli.command.is_json();
+    let ended = match cli.command {
+        Command::Run(run) => run.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Verify(verify) => verify.execute(),
+        Command::Models(models) => models.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
+        Command::Schema { of } => {
+            let schema = match of {
+                SchemaOf::Scenario => crate::plan::scenario_schema(),
+                SchemaOf::Policy => crate::plan::policy_schema(),
+            };
+            print(&format!("{schema:#}\n"));
+            Ok(Exit::Holds)
+        }
+    };
+    match ended {
+        Ok(code) => code as i32,
+        Err(stop) => stop.tell(json) as i32,
+    }
+}
+
+impl Command {
+    fn is_json(&self) -> bool {
+        match self {
+            Self::Run(run) => run.format == Format::Json,
+            Self::Check(check) => check.format == Format::Json,
+            _ => false,
+        }
+    }
+}
+
+impl Stop {
+    fn tell(self, json: bool) -> Exit {
+        match self {
+            Self::Invalid(found) => {
+                if json {
+                    print(&format!("{:#}\n", check::as_json(&found)));
+                }
+                eprint!("{}", check::as_text(&found));
+                Exit::Invalid
+            }
+            Self::Environment(why) => {
+                eprintln!("error: {why}");
+                eprintln!("`rollcage doctor` tells what is found where");
+                Exit::Environment
+            }
+            Self::Usage(why) => {
+                eprintln!("error: {why}");
+                Exit::Usage
+            }
+            Self::Nothing(why) => {
+                eprintln!("nothing ran: {why}");
+                Exit::NothingRan
+            }
+        }
+    }
+}
+
+/// Opens the lab, telling of the one download there may be.
+fn lab() -> Result<Lab, Stop> {
+    use crate::world::inference::{Places, VERSION, find};
+    if matches!(find(&Places::of_process()), Ok(None)) {
+        eprintln!("ONNX Runtime {VERSION} is not here yet: fetching it once into the cache …");
+    }
+    Lab::open().map_err(|e| Stop::Environment(e.to_string()))
+}
+
+/// Loads a plan, vetting its models in the lab.
+fn plan(lab: &Lab, scenario: &Path, policy: Option<&Path>) -> Result<Plan, Stop> {
+    load(scenario, policy, &mut |bytes, signature| lab.vetting(bytes, signature)).map_err(Stop::Invalid)
+}
+
+/// Whether to colour what goes to standard output, or to standard error.
+fn colour(error: bool) -> bool {
+    let off = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    let terminal = if error { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    !off && terminal
+}
+
+/// Writes to standard output; a reader that has gone away is no mistake.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
