@@ -7,7 +7,7 @@ use crate::plan::document::{Document, Place};
 use crate::plan::fault::Fault as WireFault;
 use crate::plan::files::{Files, shown};
 use crate::plan::policy::Policy;
-use crate::plan::resolve::{self, faults, models, policy, small, traffic, words};
+use crate::plan::resolve::{self, faults, models, policy, traffic, words};
 use crate::plan::scenario::Scenario;
 use crate::plan::{Plan, Vet, policy_schema, scenario_schema, schema};
 use crate::time::SimTime;
@@ -238,7 +238,7 @@ fn plant(
                 replicas: fleet.replicas,
                 scale_down_delay: s.fleet.scale_down_delay.0,
                 standby: fleet.standby.iter().find(|(v, _)| *v == VersionId(0)).map_or(0, |(_, n)| *n),
-                digest: versions[0].artifact.digest,
+                digest: versions[0].artifact.promised,
             },
             world: WorldConfig {
                 horizon: SimTime(horizon.0),
@@ -322,7 +322,6 @@ fn fault_names(faults: &[WireFault], place: &Place<'_>, found: &mut Vec<Diagnost
         };
         names.push(name);
     }
-    debug_assert!(names.len() <= usize::from(small(usize::MAX)));
     names
 }
 

@@ -439,6 +439,8 @@ pub struct Expect {
     pub share: Option<Bound>,
     /// What is measured.
     pub measure: Option<MeasureName>,
+    /// A limit that every single trial must meet.
+    pub value: Option<Bound>,
     /// A limit for the median over trials.
     pub p50: Option<Bound>,
     /// A limit for the 90th percentile over trials.

@@ -75,10 +75,8 @@ pub fn text(file: &str, bytes: &[u8]) -> Result<Source, Box<Diagnostic>> {
 /// All missing columns, or the first broken rows.
 pub fn read(source: &Source, wanted: &Wanted<'_>) -> Result<Rows, Vec<Diagnostic>> {
     let mut csv = csv::ReaderBuilder::new().flexible(true).from_reader(source.text.as_bytes());
-    let header = csv
-        .headers()
-        .cloned()
-        .map_err(|e| vec![Diagnostic::whole(&source.file, format!("not a CSV file: {e}"))])?;
+    let header =
+        csv.headers().cloned().map_err(|e| vec![Diagnostic::whole(&source.file, format!("not a CSV file: {e}"))])?;
     let columns = Columns::find(source, &header, wanted)?;
     let mut reading = Reading {
         source,

@@ -17,7 +17,7 @@ pub const DURATION_HELP: &str =
 pub const RATE_HELP: &str = "a rate is a number per unit of time, like \"200/s\", \"12/min\" or \"1000/h\"";
 /// How to write a bound.
 pub const BOUND_HELP: &str =
-    "a bound is a comparison and a value, like \"<= 4m\", \">= 0.95\" or \"== 0\"; a bare value is the limit";
+    "a bound is a comparison and a value, like \"<= 4m\", \">= 0.95\" or \"> 0\"; a bare value is the limit";
 
 /// Why a text is not what it should be, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use crate::plan::diagnostic::Diagnostic;
 use crate::plan::document::Place;
 use crate::plan::scenario::Expect;
-use crate::plan::units::{BOUND_HELP, Bound, parse_duration};
+use crate::plan::units::{BOUND_HELP, Bound, UnitError, parse_duration};
 use crate::report::expect::{Check, Expectation, Measure, Op, Stat};
 
 pub(crate) fn expectations(wire: &[Expect], place: &Place<'_>, found: &mut Vec<Diagnostic>) -> Vec<Expectation> {
@@ -12,6 +12,7 @@ pub(crate) fn expectations(wire: &[Expect], place: &Place<'_>, found: &mut Vec<D
 
 fn expectation(wire: &Expect, place: &Place<'_>, found: &mut Vec<Diagnostic>) -> Vec<Expectation> {
     let stats = [
+        (Stat::Value, &wire.value),
         (Stat::P50, &wire.p50),
         (Stat::P90, &wire.p90),
         (Stat::Mean, &wire.mean),
@@ -46,7 +47,7 @@ fn expectation(wire: &Expect, place: &Place<'_>, found: &mut Vec<Diagnostic>) ->
                 found.push(place.at("share").wrong_key("`share` goes with an outcome, not with a measure"));
             }
             if given.is_empty() {
-                let help = "give one of p50, p90, mean, max, min, like p90 = \"<= 4m\"";
+                let help = "give one of value, p50, p90, mean, max, min, like p90 = \"<= 4m\"";
                 found.push(place.wrong(format!("`{}` without a limit", measure.0.name())).help(help));
             }
             let one = |(stat, bound)| measured(measure.0, stat, bound, policy.clone(), place, found);
@@ -96,16 +97,12 @@ fn limit(
     let written = ops.into_iter().find_map(|op| Some((op, text.strip_prefix(op.name())?)));
     let (op, value) = written.unwrap_or((default, text));
     let value = value.trim();
-    let read = match is_time {
-        true => match parse_duration(value) {
-            Ok(span) => Some(span.as_secs_f64()),
-            Err(e) => {
-                found.push(place.wrong(e.message).label("the limit of a time").help(e.help));
-                return None;
-            }
-        },
-        false => value.parse::<f64>().ok().filter(|v| v.is_finite()),
-    };
+    if is_time {
+        let span = parse_duration(value);
+        let wrong = |e: UnitError| found.push(place.wrong(e.message).label("the limit of a time").help(e.help));
+        return span.map_err(wrong).ok().map(|span| (op, span.as_secs_f64()));
+    }
+    let read = value.parse::<f64>().ok().filter(|v| v.is_finite());
     if read.is_none() {
         found.push(place.wrong(format!("`{}` is not a comparison with a number", bound.0)).help(BOUND_HELP));
     }
