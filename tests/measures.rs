@@ -13,7 +13,7 @@ use rollcage::report::fold::{Grid, RunFold, RunRecord};
 use rollcage::report::incident::{FaultFacts, FaultKind, References, Runs, Twin, Without};
 use rollcage::report::judge::{judge, judge_all, overall};
 use rollcage::report::objective::{Loss, Objective, Recovery};
-use rollcage::report::trial::{ExpectationVerdict, Incident, Outcome, RequestCounts};
+use rollcage::report::trial::{ExpectationVerdict, Host, Incident, Outcome, RequestCounts, TrialReport};
 use rollcage::time::{SimTime, Span};
 use rollcage::trace::{Digests, Recorded, RequestFold, Trace};
 use std::collections::BTreeSet;
@@ -389,9 +389,16 @@ fn a_ramp_is_not_over_before_it_has_begun_to_hurt() {
     let events = with(rollback(400.0), vec![started(200.0)]);
     let trial = run(events, ramp(412.0));
     let clean = run(vec![], |_, _| FINE);
-    let a = judged(&fault(true, true, FaultKind::Elsewhere), &trial, &hold, &clean);
-    assert_eq!(only(&a).recovered, Some(at(412.0)));
-    assert_eq!(a.outcome, Outcome::Recovered);
+    for guard in [600, 10] {
+        let mut objective = objective();
+        objective.recovery.guard = Span::secs(guard);
+        let references = References { hold: &hold, hold_clean: &clean, policy_clean: &clean, without: vec![] };
+        let runs = Runs { trial: &trial, twin: Twin::Runs(references) };
+        let facts = [fault(true, true, FaultKind::Elsewhere)];
+        let a = assess(&facts, &runs, &objective, at(HORIZON as f64), &arrival);
+        assert_eq!(only(&a).recovered, Some(at(412.0)), "guard time {guard} s");
+        assert_eq!(a.outcome, Outcome::Recovered);
+    }
 }
 
 #[test]
@@ -520,15 +527,9 @@ fn the_time_axis_carries_the_weights_that_were_set() {
 // ---------------------------------------------------------------------------------------------------------------------
 // Many trials
 
-fn incident(detected: Option<f64>) -> Incident {
-    let events = vec![started(100.0)];
-    let mut i = only(&story(&bound(), &run(events, served(1e9, (103.0, 1e9))))).clone();
-    i.detected = detected.map(|s| rollcage::report::trial::Detection {
-        at: at(100.0 + s),
-        rule: RuleId(0),
-        evidence: String::new(),
-    });
-    i
+/// Injected at 100 s, never noticed, watched for 500 s.
+fn incident() -> Incident {
+    only(&story(&bound(), &run(vec![started(100.0)], served(1e9, (103.0, 1e9))))).clone()
 }
 
 fn figures(outcome: Outcome, incidents: Vec<Incident>) -> TrialFigures {
@@ -550,7 +551,7 @@ fn figures(outcome: Outcome, incidents: Vec<Incident>) -> TrialFigures {
 }
 
 fn trials(delays: &[Option<f64>]) -> Vec<TrialFigures> {
-    let template = incident(None);
+    let template = incident();
     let with = |d: &Option<f64>| Incident { detected: d.and_then(|s| incident_at(&template, s)), ..template.clone() };
     delays.iter().map(|d| figures(if d.is_some() { Outcome::Recovered } else { Outcome::Missed }, vec![with(d)])).collect()
 }
@@ -666,6 +667,53 @@ fn shares_name_what_they_are_of() {
     assert_eq!((pair(a.precision), pair(a.recall)), ((1, 2), (1, 2)));
     assert_eq!((pair(a.faulty), pair(a.good_releases_blocked)), ((2, 3), (1, 1)));
     assert_eq!(a.outcomes.iter().map(|o| o.1.count).sum::<u64>(), a.trials);
+}
+
+fn report(trial: &RunRecord, a: &Assessment) -> TrialReport {
+    TrialReport {
+        scenario: "s".into(),
+        summary: String::new(),
+        policy: "p".into(),
+        seed: 7,
+        names: Names::default(),
+        objective: objective(),
+        rollout: (NEW, OLD),
+        outcome: a.outcome,
+        incidents: a.incidents.clone(),
+        requests: trial.counts,
+        segments: trial.segments.clone(),
+        harm_suffered: a.harm_suffered,
+        harm_avoided: a.harm_avoided,
+        policy_harm: a.policy_harm,
+        joint_harm: a.joint_harm,
+        rollbacks: a.rollbacks,
+        budget_spent: a.budget_spent,
+        horizon: at(HORIZON as f64),
+        end: trial.trace.end,
+        digests: Digests::default(),
+        trace_digest: String::new(),
+        trace_events: 0,
+        events: trial.trace.events.clone(),
+        windows: a.windows.clone(),
+        expectations: vec![],
+        host: Host::default(),
+    }
+}
+
+#[test]
+fn a_rollback_before_the_fault_is_false_and_a_competing_event_never_a_negative_delay() {
+    // A false alarm at 50 s, then the fault at 100 s, found at 148 s.
+    let events = with(rollback(50.0), with(rollback(148.0), vec![started(100.0), ended(160.0)]));
+    let trial = run(events, served(160.0, (103.0, 1e9)));
+    let a = story(&bound(), &trial);
+    assert_eq!((only(&a).outcome, a.outcome), (Outcome::Recovered, Outcome::FalseRollback));
+    let figures = TrialFigures::from(&report(&trial, &a));
+    assert_eq!((figures.rollback_kinds, figures.preempted), ([1, 0, 1], 1));
+    let sum = aggregate(&[figures]);
+    assert_eq!((sum.mttd.n, sum.mttd.mean.value), (1, Some(48.0)));
+    assert_eq!((sum.mttr.mean.value, sum.mttr_from_onset.mean.value), (Some(60.0), Some(57.0)));
+    assert_eq!((sum.precision.count, sum.precision.of, sum.preempted), (1, 2, 1));
+    assert_eq!(sum.segments.iter().map(|s| s.requests).sum::<u64>(), sum.requests.requests);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
