@@ -2,7 +2,9 @@
 //! ([`Event`], [`RequestEnd`]). Plain data without behaviour; nothing else passes between world, control and report.
 
 use crate::digest::Digest;
-use crate::id::{ActionId, ControllerId, FaultId, ReplicaId, RequestId, RuleId, SegmentId, SignalId, SourceId, VersionId};
+use crate::id::{
+    ActionId, ControllerId, FaultId, ReplicaId, RequestId, RuleId, SegmentId, SignalId, SourceId, VersionId,
+};
 use crate::stats::histogram::Histogram;
 use crate::time::{SimTime, Span};
 use serde::Serialize;

@@ -4,6 +4,7 @@
 
 pub mod artifact;
 pub mod campaign;
+pub mod cli;
 pub mod control;
 pub mod detect;
 pub mod digest;
@@ -17,4 +18,3 @@ pub mod stats;
 pub mod time;
 pub mod trace;
 pub mod world;
-pub mod cli;

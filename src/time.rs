@@ -101,11 +101,7 @@ impl fmt::Display for SimTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0 / 1_000_000;
         let (h, m, s, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-        if h > 0 {
-            write!(f, "{h}:{m:02}:{s:02}.{ms:03}")
-        } else {
-            write!(f, "{m:02}:{s:02}.{ms:03}")
-        }
+        if h > 0 { write!(f, "{h}:{m:02}:{s:02}.{ms:03}") } else { write!(f, "{m:02}:{s:02}.{ms:03}") }
     }
 }
 

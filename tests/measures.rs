@@ -382,7 +382,11 @@ fn a_ramp_is_not_over_before_it_has_begun_to_hurt() {
     let ramp = |until: f64| {
         move |t: f64, o: u64| {
             let share = ((t - 200.0) / 300.0).clamp(0.0, 1.0) * 40.0;
-            Made { version: if t < until { NEW } else { OLD }, wrong: t < until && ((o * 37 % 100) as f64) < share, ..FINE }
+            Made {
+                version: if t < until { NEW } else { OLD },
+                wrong: t < until && ((o * 37 % 100) as f64) < share,
+                ..FINE
+            }
         }
     };
     let hold = run(vec![started(200.0)], ramp(1e9));
@@ -459,10 +463,7 @@ fn harm_of_several_faults_adds_up_with_what_they_did_together() {
         hold: &both,
         hold_clean: &clean,
         policy_clean: &clean,
-        without: vec![
-            Some(Without { policy: &second, hold: &second }),
-            Some(Without { policy: &first, hold: &first }),
-        ],
+        without: vec![Some(Without { policy: &second, hold: &second }), Some(Without { policy: &first, hold: &first })],
     };
     let facts = [0, 1].map(|id| FaultFacts { id: FaultId(id), ..fault(true, true, FaultKind::Elsewhere) });
     let runs = Runs { trial: &both, twin: Twin::Runs(references) };
@@ -482,8 +483,7 @@ fn a_rollback_that_each_of_two_faults_would_have_caused_is_to_the_credit_of_both
         run(with(rollback(148.0), vec![start(1)]), served(160.0, (120.0, 1e9))),
     );
     let hold = run(vec![], served(1e9, (103.0, 1e9)));
-    let (hold_first, hold_second) =
-        (run(vec![], served(1e9, (110.0, 1e9))), run(vec![], served(1e9, (120.0, 1e9))));
+    let (hold_first, hold_second) = (run(vec![], served(1e9, (110.0, 1e9))), run(vec![], served(1e9, (120.0, 1e9))));
     let clean = run(vec![], served(1e9, NEVER));
     let facts = [0, 1].map(|id| FaultFacts { id: FaultId(id), ..bound() });
     let told = |policy_clean: &RunRecord| {
@@ -553,7 +553,10 @@ fn figures(outcome: Outcome, incidents: Vec<Incident>) -> TrialFigures {
 fn trials(delays: &[Option<f64>]) -> Vec<TrialFigures> {
     let template = incident();
     let with = |d: &Option<f64>| Incident { detected: d.and_then(|s| incident_at(&template, s)), ..template.clone() };
-    delays.iter().map(|d| figures(if d.is_some() { Outcome::Recovered } else { Outcome::Missed }, vec![with(d)])).collect()
+    delays
+        .iter()
+        .map(|d| figures(if d.is_some() { Outcome::Recovered } else { Outcome::Missed }, vec![with(d)]))
+        .collect()
 }
 
 fn incident_at(template: &Incident, s: f64) -> Option<rollcage::report::trial::Detection> {
@@ -634,7 +637,9 @@ fn many_seeds_are_judged_by_the_interval_and_told_how_many_would_do() {
     for stat in [Stat::P50, Stat::Mean] {
         assert_eq!(verdict(&mttd(stat, Op::LessEqual, 60.0)), Holds);
         assert_eq!(verdict(&mttd(stat, Op::LessEqual, 50.0)), Missed);
-        let Inconclusive { seeds } = verdict(&mttd(stat, Op::LessEqual, 54.8)) else { panic!("{stat:?} is within reach") };
+        let Inconclusive { seeds } = verdict(&mttd(stat, Op::LessEqual, 54.8)) else {
+            panic!("{stat:?} is within reach")
+        };
         assert!(seeds > 30, "{seeds}");
     }
     let share = |op, share| demand(Check::Outcome { outcome: Outcome::Recovered, share: Some((op, share)) });

@@ -81,7 +81,9 @@ pub fn fault_facts(plan: &Plan) -> Vec<FaultFacts> {
         Effect::CorruptWeights { version, .. } | Effect::BadRelease { version, .. } => {
             FaultKind::VersionBound { version, taints: true }
         }
-        Effect::LatencySpike { bound: Bound::Version(version), .. } => FaultKind::VersionBound { version, taints: false },
+        Effect::LatencySpike { bound: Bound::Version(version), .. } => {
+            FaultKind::VersionBound { version, taints: false }
+        }
         Effect::NaturalDrift => FaultKind::Natural,
         Effect::LatencySpike { .. } | Effect::CovariateDrift { .. } | Effect::Surge { .. } | Effect::Sham => {
             FaultKind::Elsewhere

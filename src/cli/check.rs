@@ -52,7 +52,10 @@ impl Check {
 pub(super) fn as_text(found: &[Diagnostic]) -> String {
     let mut text: String = found.iter().map(|d| d.render(colour(true)) + "\n").collect();
     let n = found.len();
-    text.push_str(&format!("{n} {}; nothing ran and nothing was written\n", if n == 1 { "mistake" } else { "mistakes" }));
+    text.push_str(&format!(
+        "{n} {}; nothing ran and nothing was written\n",
+        if n == 1 { "mistake" } else { "mistakes" }
+    ));
     text
 }
 

@@ -20,7 +20,10 @@ impl Doctor {
         let cache = cache_folder().map_or("none (no home folder)".to_owned(), |p| p.display().to_string());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         text.push_str(&format!("  cache      {cache}\n  threads    {cores}\n"));
-        text.push_str(&format!("  build      {}\n\n", if cfg!(debug_assertions) { "debug (slow: use --release)" } else { "release" }));
+        text.push_str(&format!(
+            "  build      {}\n\n",
+            if cfg!(debug_assertions) { "debug (slow: use --release)" } else { "release" }
+        ));
         text.push_str("ONNX Runtime, in the order it is looked for:\n");
         for candidate in survey() {
             let finding = match &candidate.finding {

@@ -7,7 +7,8 @@ use crate::plan::Plan;
 use crate::report::aggregate::{TrialFigures, aggregate};
 use crate::report::judge::{judge_all, overall};
 use crate::report::render::{
-    ConsoleOptions, Many, WriteError, console, console_many, requests_csv, summary_json, summary_many, write_all, write_files,
+    ConsoleOptions, Many, WriteError, console, console_many, requests_csv, summary_json, summary_many, write_all,
+    write_files,
 };
 use crate::report::trial::{ExpectationResult, ExpectationVerdict, Host, TrialReport};
 use clap::Args;
@@ -53,7 +54,9 @@ impl Run {
     fn out_dir(&self, plan: &Plan, name: &str) -> Option<PathBuf> {
         match (&self.out, self.format) {
             (Some(dir), _) => Some(dir.clone()),
-            (None, Format::Human) => Some(Path::new("reports").join(format!("{}-{}-{name}", plan.name, plan.policy.name))),
+            (None, Format::Human) => {
+                Some(Path::new("reports").join(format!("{}-{}-{name}", plan.name, plan.policy.name)))
+            }
             (None, Format::Json) => None,
         }
     }
@@ -104,7 +107,8 @@ impl Run {
         drop(told);
         let _ = bar.join();
         let kept = kept?;
-        let Some(worst) = kept.iter().min_by_key(|k| (k.figures.outcome, std::cmp::Reverse(k.figures.harm_suffered))) else {
+        let Some(worst) = kept.iter().min_by_key(|k| (k.figures.outcome, std::cmp::Reverse(k.figures.harm_suffered)))
+        else {
             return Err(Stop::Nothing("no seeds".to_owned()));
         };
         let worst_seed = worst.figures.seed;

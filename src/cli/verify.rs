@@ -44,7 +44,8 @@ impl Verify {
                     }
                     Some(difference) => {
                         print(&format!("DIFFERENT  {} seed {seed}\n{difference}\n", scenario.display()));
-                        let policy = self.policy.as_ref().map_or(String::new(), |p| format!(" --policy {}", p.display()));
+                        let policy =
+                            self.policy.as_ref().map_or(String::new(), |p| format!(" --policy {}", p.display()));
                         let scenario = scenario.display();
                         print(&format!("reproduce: rollcage verify {scenario}{policy} --seed {seed}\n"));
                     }

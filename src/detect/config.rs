@@ -117,7 +117,10 @@ impl SignalKind {
     /// Whether the signal itself compares with the baseline, so that it has no value of its own for the baseline.
     #[must_use]
     pub const fn compares(&self) -> bool {
-        matches!(self, Self::Ks { reference: Reference::Baseline, .. } | Self::Psi { reference: Reference::Baseline, .. })
+        matches!(
+            self,
+            Self::Ks { reference: Reference::Baseline, .. } | Self::Psi { reference: Reference::Baseline, .. }
+        )
     }
 
     /// The length of one evidence window; `None` where it is counted in labels or looks.

@@ -109,7 +109,8 @@ impl Detectors {
             }
             SignalKind::ErrorRate { window, confidence } => {
                 self.scrapes.over(version, *window).and_then(|(totals, from)| {
-                    proportion(totals.failed(), totals.requests(), *confidence).map(|values| Measurement { values, from })
+                    proportion(totals.failed(), totals.requests(), *confidence)
+                        .map(|values| Measurement { values, from })
                 })
             }
             SignalKind::Accuracy { labels, min, threshold, confidence } => {
@@ -166,7 +167,10 @@ impl Detectors {
         let mut scratch = KsScratch::default();
         let count = columns(of, self.width).count() as f64;
         let tests = columns(of, self.width).filter_map(|c| self.rows.ks(c, a, b, at, &mut scratch));
-        tests.map(|t| (t.d, t.p_value())).reduce(|x, y| (x.0.max(y.0), x.1.min(y.1))).map(|(d, p)| (d, (p * count).min(1.0)))
+        tests
+            .map(|t| (t.d, t.p_value()))
+            .reduce(|x, y| (x.0.max(y.0), x.1.min(y.1)))
+            .map(|(d, p)| (d, (p * count).min(1.0)))
     }
 
     fn psi(&mut self, of: &Columns, sides: (Side, Side), at: SimTime, bins: usize, alpha: f64) -> Option<(f64, f64)> {

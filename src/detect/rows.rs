@@ -154,9 +154,8 @@ impl Rows {
     #[must_use]
     pub fn ks(&self, column: usize, a: Side, b: Side, now: SimTime, scratch: &mut KsScratch<f32>) -> Option<KsTest> {
         let (a, b) = (self.chunks(a, now), self.chunks(b, now));
-        let values = |chunks: &[&Chunk]| -> Option<usize> {
-            chunks.iter().map(|c| c.columns.get(column).map(Vec::len)).sum()
-        };
+        let values =
+            |chunks: &[&Chunk]| -> Option<usize> { chunks.iter().map(|c| c.columns.get(column).map(Vec::len)).sum() };
         if values(&a)? == 0 || values(&b)? == 0 {
             return None;
         }
@@ -167,7 +166,14 @@ impl Rows {
 
     /// PSI of one column over `bins` quantile bins of `b`, and the calibrated threshold at `alpha`; `None` if either side
     /// has no value or the reference is constant.
-    pub fn psi(&mut self, column: usize, (a, b): (Side, Side), now: SimTime, bins: usize, alpha: f64) -> Option<(f64, f64)> {
+    pub fn psi(
+        &mut self,
+        column: usize,
+        (a, b): (Side, Side),
+        now: SimTime,
+        bins: usize,
+        alpha: f64,
+    ) -> Option<(f64, f64)> {
         if let Side::First(of, span) = b {
             self.bin_fixed(of, span, column, bins)?;
         }

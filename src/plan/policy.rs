@@ -151,8 +151,10 @@ pub enum Reference {
     /// The version beside it, at the same time.
     #[default]
     Baseline,
-    /// The first so much time of traffic.
+    /// The first so much time of traffic, whatever version served it.
     First(PositiveDuration),
+    /// The version's own first so much time of traffic: what changed since it went out.
+    Own(PositiveDuration),
 }
 
 /// One rule.

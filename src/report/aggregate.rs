@@ -162,10 +162,7 @@ pub fn aggregate(trials: &[TrialFigures]) -> Aggregate {
         precision: Share::new(kinds[0], kinds.iter().sum()),
         recall: Share::new(found as u64, curable().count() as u64),
         faulty: share(&|t| t.incidents.iter().any(Incident::counts)),
-        good_releases_blocked: Share::new(
-            good().filter(|t| t.rollbacks > 0).count() as u64,
-            good().count() as u64,
-        ),
+        good_releases_blocked: Share::new(good().filter(|t| t.rollbacks > 0).count() as u64, good().count() as u64),
         requests,
         segments,
     }

@@ -165,7 +165,8 @@ fn quantile_interval(sorted: &[f64], q: f64, least: f64) -> Option<Interval> {
     }
     let tail = (1.0 - CONFIDENCE) / 2.0;
     // P(at most k of n values lie below the quantile).
-    let at_most = |k: usize| if k >= n { 1.0 } else { 1.0 - beta_inc(k as f64 + 1.0, (n - k) as f64, q).unwrap_or(1.0) };
+    let at_most =
+        |k: usize| if k >= n { 1.0 } else { 1.0 - beta_inc(k as f64 + 1.0, (n - k) as f64, q).unwrap_or(1.0) };
     // Both grow with k, so the boundary is found by halving.
     let below = partition(n, |k| at_most(k) <= tail);
     let above = partition(n + 1, |k| 1.0 - at_most(k) > tail);

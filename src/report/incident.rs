@@ -22,7 +22,8 @@
 use crate::id::{FaultId, SourceId, VersionId};
 use crate::report::fold::RunRecord;
 use crate::report::milestones::{
-    Alarm, Rollback, Stretch, active, alarms, fails_near, fired_before, left_traffic, revert_done, revert_started, rollbacks,
+    Alarm, Rollback, Stretch, active, alarms, fails_near, fired_before, left_traffic, revert_done, revert_started,
+    rollbacks,
 };
 use crate::report::objective::Objective;
 use crate::report::recovery::recovery;

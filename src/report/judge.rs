@@ -138,7 +138,10 @@ fn of_delays(trials: &[TrialFigures], of: Of, stat: Stat, op: Op, demand: f64) -
         }
         Stat::Max | Stat::Min => {
             let pick = if stat == Stat::Max { delays.iter().max_by(order) } else { delays.iter().min_by(order) };
-            (decided(pick.is_some_and(meets)), format!("{} {} ({tail})", stat.name(), pick.map(show).unwrap_or_default()))
+            (
+                decided(pick.is_some_and(meets)),
+                format!("{} {} ({tail})", stat.name(), pick.map(show).unwrap_or_default()),
+            )
         }
         Stat::Mean | Stat::P50 | Stat::P90 => {
             let Delay { mean, p50, p90, .. } = all;
@@ -168,7 +171,13 @@ fn of_delays(trials: &[TrialFigures], of: Of, stat: Stat, op: Op, demand: f64) -
     }
 }
 
-fn of_figures(trials: &[TrialFigures], measure: Measure, stat: Stat, op: Op, demand: f64) -> (ExpectationVerdict, String) {
+fn of_figures(
+    trials: &[TrialFigures],
+    measure: Measure,
+    stat: Stat,
+    op: Op,
+    demand: f64,
+) -> (ExpectationVerdict, String) {
     let value = |t: &TrialFigures| match measure {
         Measure::HarmSuffered => t.harm_suffered.map(|h| h as f64),
         Measure::HarmAvoided => t.harm_avoided.map(|h| h as f64),
@@ -189,14 +198,19 @@ fn of_figures(trials: &[TrialFigures], measure: Measure, stat: Stat, op: Op, dem
     let show = |v: f64| if measure == Measure::BudgetSpent { format!("{v:.4}") } else { words_of(v) };
     let meets = |v: &f64| op.holds(*v, demand);
     match stat {
-        Stat::Value if values.len() == 1 => (decided(values.iter().all(meets)), values.iter().map(|&v| show(v)).collect()),
+        Stat::Value if values.len() == 1 => {
+            (decided(values.iter().all(meets)), values.iter().map(|&v| show(v)).collect())
+        }
         Stat::Value => {
             let met = values.iter().filter(|v| meets(v)).count();
             (decided(met == values.len()), format!("as demanded in {met} of {}", values.len()))
         }
         Stat::Max | Stat::Min => {
             let v = if stat == Stat::Max { figure.max } else { figure.min };
-            (decided(v.is_some_and(|v| meets(&v))), format!("{} {} ({tail})", stat.name(), v.map(show).unwrap_or_default()))
+            (
+                decided(v.is_some_and(|v| meets(&v))),
+                format!("{} {} ({tail})", stat.name(), v.map(show).unwrap_or_default()),
+            )
         }
         Stat::Mean | Stat::P50 | Stat::P90 => {
             let (estimate, q) = match stat {

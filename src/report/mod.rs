@@ -12,7 +12,7 @@ pub mod judge;
 pub mod milestones;
 pub mod objective;
 pub mod recovery;
+pub mod render;
 pub(crate) mod series;
 pub mod trial;
 pub mod verify;
-pub mod render;

@@ -87,9 +87,7 @@ impl Loss {
             return false;
         }
         match self {
-            Self::ZeroOne { threshold } => {
-                score.is_nan() || (f64::from(score) >= threshold) != (truth >= 0.5)
-            }
+            Self::ZeroOne { threshold } => score.is_nan() || (f64::from(score) >= threshold) != (truth >= 0.5),
             // Written so that a NaN score is wrong.
             Self::Absolute { tolerance } => {
                 let error = (f64::from(score) - f64::from(truth)).abs();

@@ -34,7 +34,8 @@ impl<'a> Series<'a> {
     /// What a version did in the bins `from..to`.
     pub(crate) fn counts(&self, version: usize, from: usize, to: usize) -> RequestCounts {
         let bins = self.record.bins();
-        let before = |bin: usize| self.before.get(bin.min(bins) * self.versions() + version).copied().unwrap_or_default();
+        let before =
+            |bin: usize| self.before.get(bin.min(bins) * self.versions() + version).copied().unwrap_or_default();
         let mut counts = before(to);
         counts.take(&before(from));
         counts

@@ -67,7 +67,8 @@ impl<'a> Verifier<'a> {
     pub fn with_twins(run: &'a RunRecord, clean: &[&'a RunRecord], recovery: Recovery) -> Self {
         // A run on another grid cannot be compared bin by bin, only as a whole.
         let beside = clean.iter().filter(|c| c.grid == run.grid).map(|c| Series::new(c)).collect();
-        let (pooled, overall) = levels(run.versions.len(), 1, |v| clean.iter().flat_map(move |c| cells(c, v, usize::MAX)));
+        let (pooled, overall) =
+            levels(run.versions.len(), 1, |v| clean.iter().flat_map(move |c| cells(c, v, usize::MAX)));
         Self { recovery, run: Series::new(run), beside, pooled, overall }
     }
 
@@ -153,7 +154,9 @@ impl<'a> Verifier<'a> {
             if self.run.counts(v, from, to).requests == 0 {
                 continue;
             }
-            let Some(limit) = self.expected_p99(v, from, to).map(|p| p * (1.0 + self.recovery.latency_margin)) else { continue };
+            let Some(limit) = self.expected_p99(v, from, to).map(|p| p * (1.0 + self.recovery.latency_margin)) else {
+                continue;
+            };
             let Some(histogram) = self.run.latency(v, from, to) else { continue };
             let Some(p99) = histogram.quantile(0.99) else { continue };
             let (n, above) = (histogram.count() as f64, histogram.count_above(limit as u64) as f64);

@@ -78,7 +78,12 @@ mod tests {
             Class::Result,
             Class::Timeout,
         ]);
-        (0..5u64, class, 0..4u32, 0..50u64).prop_map(|(at, class, entity, seq)| Key { at: SimTime(at), class, entity, seq })
+        (0..5u64, class, 0..4u32, 0..50u64).prop_map(|(at, class, entity, seq)| Key {
+            at: SimTime(at),
+            class,
+            entity,
+            seq,
+        })
     }
 
     proptest! {

@@ -80,7 +80,8 @@ impl Recorder {
     #[must_use]
     pub fn finish(self, names: Names, mut streams: Vec<(String, String)>) -> (RunRecord, Vec<RequestEnd>) {
         streams.sort();
-        let parts: Vec<&[u8]> = streams.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_bytes()]).collect();
+        let parts: Vec<&[u8]> =
+            streams.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_bytes()]).collect();
         let digests = Digests {
             exogenous: hex(&keyed(&parts)),
             inference: self.inference.hex(),

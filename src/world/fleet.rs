@@ -279,8 +279,7 @@ impl World {
     /// Ends scale orders whose pool is what it should be.
     fn settle_scaling(&mut self, now: SimTime, version: VersionId, out: &mut Effects) {
         let pool = &self.pools[version.index()];
-        let draining =
-            self.replicas.iter().any(|r| r.version == version && r.state == ReplicaState::Draining);
+        let draining = self.replicas.iter().any(|r| r.version == version && r.state == ReplicaState::Draining);
         if pool.ready.len() != pool.desired as usize || draining {
             return;
         }

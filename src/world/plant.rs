@@ -170,18 +170,25 @@ impl World {
     /// (those that wait for a version to get traffic have no instant of their own).
     #[must_use]
     pub fn stream_digests(&self) -> Vec<(String, String)> {
-        let faults = self.config.faults.iter().zip(&self.faults).filter(|(_, state)| state.happens()).map(|(fault, _)| {
-            let until = fault.until.unwrap_or(SimTime::NEVER);
-            let digest = keyed(&[fault.name.as_bytes(), &fault.at.0.to_le_bytes(), &until.0.to_le_bytes()]);
-            (format!("fault/{}", fault.name), hex(&digest))
-        });
+        let faults =
+            self.config.faults.iter().zip(&self.faults).filter(|(_, state)| state.happens()).map(|(fault, _)| {
+                let until = fault.until.unwrap_or(SimTime::NEVER);
+                let digest = keyed(&[fault.name.as_bytes(), &fault.at.0.to_le_bytes(), &until.0.to_le_bytes()]);
+                (format!("fault/{}", fault.name), hex(&digest))
+            });
         self.sources.iter().flat_map(|s| s.stream.digests(&s.name)).chain(faults).collect()
     }
 
     /// When a request arrives, found by generating its source again; `None` for one that does not. Reports need it for a
     /// few requests, so it is not kept for all.
     #[must_use]
-    pub fn arrival(config: &Arc<WorldConfig>, active: &FaultSet, seed: Seed, id: SourceId, ordinal: u64) -> Option<SimTime> {
+    pub fn arrival(
+        config: &Arc<WorldConfig>,
+        active: &FaultSet,
+        seed: Seed,
+        id: SourceId,
+        ordinal: u64,
+    ) -> Option<SimTime> {
         let (_, mut sources) = sources(config, active, seed);
         sources.get_mut(id.index())?.stream.arrival(ordinal)
     }
@@ -345,7 +352,8 @@ impl World {
         models: &mut Predictions,
     ) -> Result<Result<RowOutcome, bool>, RuntimeError> {
         let source = &self.sources[held.source.index()];
-        let (Some(instance), Some(block)) = (self.instances.get(usize::from(instance)), source.block(held.ordinal)) else {
+        let (Some(instance), Some(block)) = (self.instances.get(usize::from(instance)), source.block(held.ordinal))
+        else {
             return Ok(Ok(RowOutcome::Failed));
         };
         let columns = instance.columns.get(source.schema.index()).and_then(Option::as_deref);
@@ -448,22 +456,22 @@ impl Source {
 
 /// The faults and sources of a run: declared sources first, then those that surges add, in order of declaration.
 fn sources(config: &Arc<WorldConfig>, active: &FaultSet, seed: Seed) -> (Vec<FaultState>, Vec<Source>) {
-        let on = |i: usize| active.get(i).copied().unwrap_or(false);
-        let faults: Vec<FaultState> =
-            config.faults.iter().enumerate().map(|(i, f)| FaultState::new(f, on(i), seed)).collect();
-        let live: Vec<_> = config.faults.iter().zip(&faults).filter(|(_, s)| s.happens()).map(|(f, _)| f).collect();
-        let mut sources = Vec::new();
-        for (i, source) in config.sources.iter().enumerate() {
-            let id = SourceId(i as u16);
-            let stream = SourceStream::declared(Arc::new(source.clone()), id, config.horizon, &live, seed);
-            sources.push(Source::new(source.name.clone(), id, stream));
+    let on = |i: usize| active.get(i).copied().unwrap_or(false);
+    let faults: Vec<FaultState> =
+        config.faults.iter().enumerate().map(|(i, f)| FaultState::new(f, on(i), seed)).collect();
+    let live: Vec<_> = config.faults.iter().zip(&faults).filter(|(_, s)| s.happens()).map(|(f, _)| f).collect();
+    let mut sources = Vec::new();
+    for (i, source) in config.sources.iter().enumerate() {
+        let id = SourceId(i as u16);
+        let stream = SourceStream::declared(Arc::new(source.clone()), id, config.horizon, &live, seed);
+        sources.push(Source::new(source.name.clone(), id, stream));
+    }
+    for fault in &live {
+        if let Effect::Surge { source: id, factor } = &fault.effect {
+            let source = Arc::new(config.sources[id.index()].clone());
+            let stream = SourceStream::surge(&source, *id, fault, *factor, config.horizon, &live, seed);
+            sources.push(Source::new(format!("{}/{}", source.name, fault.name), *id, stream));
         }
-        for fault in &live {
-            if let Effect::Surge { source: id, factor } = &fault.effect {
-                let source = Arc::new(config.sources[id.index()].clone());
-                let stream = SourceStream::surge(&source, *id, fault, *factor, config.horizon, &live, seed);
-                sources.push(Source::new(format!("{}/{}", source.name, fault.name), *id, stream));
-            }
-        }
-        (faults, sources)
+    }
+    (faults, sources)
 }

@@ -195,8 +195,7 @@ impl SourceStream {
             return None;
         }
         self.labels.seek(first * LABEL_WORDS);
-        let luck: Vec<LabelLuck> =
-            (0..live).map(|_| [(); LABEL_WORDS as usize].map(|()| self.labels.word())).collect();
+        let luck: Vec<LabelLuck> = (0..live).map(|_| [(); LABEL_WORDS as usize].map(|()| self.labels.word())).collect();
         self.fill_payload(&mut block, &luck);
         self.fill_rest(&mut block, &luck);
         self.next += BLOCK as u64;

@@ -60,6 +60,7 @@ fn kind(
     let reference = |r: &wire::Reference| match r {
         wire::Reference::Baseline => Reference::Baseline,
         wire::Reference::First(span) => Reference::First(span.0),
+        wire::Reference::Own(span) => Reference::Own(span.0),
     };
     match signal {
         Signal::LatencyQuantile { quantile, window } => {

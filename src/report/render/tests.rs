@@ -330,20 +330,19 @@ fn figures_of_the_host_stand_in_the_summary_alone() {
 }
 
 #[test]
-fn a_report_replaces_an_earlier_one_as_a_whole_and_is_equal_to_the_byte() {
+fn a_report_replaces_an_earlier_one_to_the_byte_and_leaves_other_files_alone() {
     let base = tempfile::tempdir().unwrap();
     let dir = base.path().join("nested").join("report");
     let read =
-        |names: &[String]| -> Vec<Vec<u8>> { names.iter().map(|name| fs::read(dir.join(name)).unwrap()).collect() };
-    let names = write_all(&dir, &sample(), COMMAND).unwrap();
+        |names: &[&str]| -> Vec<Vec<u8>> { names.iter().map(|name| fs::read(dir.join(name)).unwrap()).collect() };
+    let names = write_all(&dir, &sample(), COMMAND, None).unwrap();
     let first = read(&names);
     assert!(first.iter().all(|bytes| !bytes.is_empty()));
-    fs::write(dir.join("left-over.txt"), "from an older version").unwrap();
-    let again = write_all(&dir, &sample(), COMMAND).unwrap();
+    fs::write(dir.join("mine.txt"), "a user's own").unwrap();
+    let again = write_all(&dir, &sample(), COMMAND, None).unwrap();
     assert_eq!((read(&again), &again), (first, &names));
-    assert!(!dir.join("left-over.txt").exists());
-    let beside: Vec<_> = fs::read_dir(base.path().join("nested")).unwrap().collect();
-    assert_eq!(beside.len(), 1, "no temporary folder stays");
+    assert_eq!(fs::read_to_string(dir.join("mine.txt")).unwrap(), "a user's own");
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), names.len() + 1, "no temporary folder stays");
 }
 
 #[test]
@@ -351,16 +350,4 @@ fn inconclusive_says_how_many_seeds() {
     let mut report = sample();
     report.expectations[1].verdict = ExpectationVerdict::Inconclusive { seeds: 40 };
     assert!(lines(&report, false).join("\n").contains("? mttd p90 <= 4m (3 min 15 s, needs about 40 seeds)"));
-}
-
-/// For the eye: `ROLLCAGE_SAMPLES=folder cargo test samples_for_the_eye -- --ignored`.
-#[test]
-#[ignore = "writes files to look at"]
-fn samples_for_the_eye() {
-    let Some(folder) = std::env::var_os("ROLLCAGE_SAMPLES") else { return };
-    for (name, report) in shapes() {
-        let dir = Path::new(&folder).join(name);
-        write_all(&dir, &report, COMMAND).unwrap();
-        fs::write(dir.join("console.txt"), lines(&report, false).join("\n")).unwrap();
-    }
 }

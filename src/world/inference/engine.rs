@@ -28,15 +28,11 @@ impl Engine {
     /// [`RuntimeError::Unloadable`] if the file is no usable ONNX Runtime; [`RuntimeError::AlreadyStarted`] if this
     /// process already runs another one.
     pub fn start(located: &Located) -> Result<Self, RuntimeError> {
-        let mut started = STARTED
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut started = STARTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let environment = match &*started {
             Some((environment, path)) if *path == located.path => environment.clone(),
             Some((_, path)) => {
-                return Err(RuntimeError::AlreadyStarted {
-                    loaded: path.clone(),
-                });
+                return Err(RuntimeError::AlreadyStarted { loaded: path.clone() });
             }
             None => {
                 let environment = start(located)?;
@@ -44,10 +40,7 @@ impl Engine {
                 environment
             }
         };
-        Ok(Self {
-            environment,
-            located: located.clone(),
-        })
+        Ok(Self { environment, located: located.clone() })
     }
 
     /// The library this runtime was loaded from.
@@ -67,20 +60,14 @@ impl Engine {
     /// # Errors
     /// [`LoadError::Refused`] from the runtime; [`LoadError::Signature`] if the model lacks the declared input or output.
     pub fn load(&self, bytes: &[u8], signature: &Signature) -> Result<Session, LoadError> {
-        let mut builder = options(&self.environment)
-            .map_err(|error| LoadError::Refused(one_line(error.message())))?;
-        let inner = builder
-            .commit_from_memory(bytes)
-            .map_err(|error| LoadError::Refused(one_line(error.message())))?;
+        let mut builder = options(&self.environment).map_err(|error| LoadError::Refused(one_line(error.message())))?;
+        let inner = builder.commit_from_memory(bytes).map_err(|error| LoadError::Refused(one_line(error.message())))?;
         Session::new(inner, signature)
     }
 }
 
 fn start(located: &Located) -> Result<Environment, RuntimeError> {
-    let unloadable = |why: String| RuntimeError::Unloadable {
-        path: located.path.clone(),
-        why: one_line(&why),
-    };
+    let unloadable = |why: String| RuntimeError::Unloadable { path: located.path.clone(), why: one_line(&why) };
     ort::init_from(&located.path)
         .map_err(|error| unloadable(error.to_string()))?
         .with_telemetry(false)

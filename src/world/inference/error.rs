@@ -112,11 +112,7 @@ const MESSAGE_MAX: usize = 240;
 /// Makes a native message fit to record: one line, at most 240 characters; paths are cut to their last part, addresses
 /// and locators of package indexes are replaced. What remains does not depend on the machine.
 pub(crate) fn one_line(message: &str) -> String {
-    let line = message
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("no message");
+    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
     let mut out = String::new();
     for word in line.split_whitespace() {
         if !out.is_empty() {
@@ -136,20 +132,14 @@ fn neutral(word: &str) -> String {
         return "<url>".to_owned();
     }
     if let Some(at) = word.find("0x") {
-        let digits = word[at + 2..]
-            .chars()
-            .take_while(char::is_ascii_hexdigit)
-            .count();
+        let digits = word[at + 2..].chars().take_while(char::is_ascii_hexdigit).count();
         if digits >= 6 {
             return format!("{}<address>{}", &word[..at], &word[at + 2 + digits..]);
         }
     }
     match word.rfind(['/', '\\']) {
         Some(at) if at + 1 < word.len() => {
-            let quoted = word
-                .chars()
-                .next()
-                .filter(|first| matches!(first, '\'' | '"' | '`' | '('));
+            let quoted = word.chars().next().filter(|first| matches!(first, '\'' | '"' | '`' | '('));
             quoted.into_iter().chain(word[at + 1..].chars()).collect()
         }
         _ => word.to_owned(),
@@ -163,25 +153,13 @@ mod tests {
     #[test]
     fn a_message_loses_paths_addresses_and_further_lines() {
         let check = |message: &str, expect: &str| assert_eq!(one_line(message), expect);
-        check(
-            "Load model failed:Protobuf parsing failed.",
-            "Load model failed:Protobuf parsing failed.",
-        );
-        check(
-            "\n/onnxruntime_src/core/graph/model.cc:149 bad\nsecond line",
-            "model.cc:149 bad",
-        );
-        check(
-            "open file \"/home/someone/secret.onnx\" failed",
-            "open file \"secret.onnx\" failed",
-        );
+        check("Load model failed:Protobuf parsing failed.", "Load model failed:Protobuf parsing failed.");
+        check("\n/onnxruntime_src/core/graph/model.cc:149 bad\nsecond line", "model.cc:149 bad");
+        check("open file \"/home/someone/secret.onnx\" failed", "open file \"secret.onnx\" failed");
         check(r"open C:\Users\someone\m.onnx", "open m.onnx");
         check("at 0x7f00deadbeef, sorry", "at <address>, sorry");
         check("0x12 stays", "0x12 stays");
-        check(
-            "Looking in indexes: https://user:secret@index.example/simple",
-            "Looking in indexes: <url>",
-        );
+        check("Looking in indexes: https://user:secret@index.example/simple", "Looking in indexes: <url>");
         check("", "no message");
         assert!(one_line(&"word ".repeat(400)).chars().count() <= 240);
     }

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a worker may use. Part of the key of a verdict: another budget is another question.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// CPU seconds for a load, for a run of a block, and for every 64 rows run singly. The kernel counts whole seconds,
     /// so a call that never returns ends after this many seconds and up to two more.
@@ -19,10 +17,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 10 s for what takes about a millisecond, and 4 GiB.
     fn default() -> Self {
-        Self {
-            cpu_s: 10,
-            memory_bytes: 4 << 30,
-        }
+        Self { cpu_s: 10, memory_bytes: 4 << 30 }
     }
 }
 
@@ -76,46 +71,39 @@ impl Guard {
     /// Marks a request as begun (native code may be entered) or ended.
     pub(crate) fn mark(&self, under_way: bool) {
         let now = self.calls.load(Ordering::Relaxed);
-        self.calls
-            .store((now + 2) & !1 | u64::from(under_way), Ordering::Relaxed);
+        self.calls.store((now + 2) & !1 | u64::from(under_way), Ordering::Relaxed);
     }
 }
 
 /// Ends the process when a call stands still, and where there are no CPU limits, when it takes ten times its budget.
 fn watch(calls: Arc<AtomicU64>, limits: Limits) {
-    let _ = std::thread::Builder::new()
-        .name("watch".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || {
-            // Nothing is ever sent: waiting for it is the tick.
-            let (_hold, tick) = std::sync::mpsc::channel::<()>();
-            let (mut seen, mut still) = (0, 0u32);
+    let _ = std::thread::Builder::new().name("watch".to_owned()).stack_size(64 << 10).spawn(move || {
+        // Nothing is ever sent: waiting for it is the tick.
+        let (_hold, tick) = std::sync::mpsc::channel::<()>();
+        let (mut seen, mut still) = (0, 0u32);
+        #[cfg(unix)]
+        let mut used = Duration::ZERO;
+        let longest =
+            if cfg!(unix) { STILL_TICKS } else { u32::try_from(limits.cpu_s.max(1) * 10).unwrap_or(u32::MAX) };
+        loop {
+            let _ = tick.recv_timeout(Duration::from_secs(1));
+            let now = calls.load(Ordering::Relaxed);
+            let mut progress = now != seen || now.is_multiple_of(2);
+            seen = now;
             #[cfg(unix)]
-            let mut used = Duration::ZERO;
-            let longest = if cfg!(unix) {
-                STILL_TICKS
-            } else {
-                u32::try_from(limits.cpu_s.max(1) * 10).unwrap_or(u32::MAX)
-            };
-            loop {
-                let _ = tick.recv_timeout(Duration::from_secs(1));
-                let now = calls.load(Ordering::Relaxed);
-                let mut progress = now != seen || now.is_multiple_of(2);
-                seen = now;
-                #[cfg(unix)]
-                {
-                    let spent = unix::cpu_used();
-                    progress |= spent.saturating_sub(used) > Duration::from_millis(5);
-                    used = spent;
-                }
-                still = if progress { 0 } else { still + 1 };
-                if still >= longest {
-                    #[cfg(unix)]
-                    unix::end_as_out_of_cpu();
-                    std::process::exit(EXIT_NO_RETURN);
-                }
+            {
+                let spent = unix::cpu_used();
+                progress |= spent.saturating_sub(used) > Duration::from_millis(5);
+                used = spent;
             }
-        });
+            still = if progress { 0 } else { still + 1 };
+            if still >= longest {
+                #[cfg(unix)]
+                unix::end_as_out_of_cpu();
+                std::process::exit(EXIT_NO_RETURN);
+            }
+        }
+    });
 }
 
 #[cfg(unix)]
@@ -130,10 +118,7 @@ mod unix {
     /// CPU time of this process so far.
     pub(super) fn cpu_used() -> Duration {
         let spent = clock_gettime(ClockId::ProcessCPUTime);
-        Duration::new(
-            u64::try_from(spent.tv_sec).unwrap_or(0),
-            u32::try_from(spent.tv_nsec).unwrap_or(0),
-        )
+        Duration::new(u64::try_from(spent.tv_sec).unwrap_or(0), u32::try_from(spent.tv_nsec).unwrap_or(0))
     }
 
     /// Lowers a soft limit, within the hard one. A platform that does not know the limit goes without.

@@ -132,21 +132,13 @@ impl Inference {
         } else {
             self.open_outside(bytes, &digest, signature, standing)?
         };
-        let model = Model {
-            signature: signature.clone(),
-            standing,
-            load: load.clone(),
-            place,
-        };
+        let model = Model { signature: signature.clone(), standing, load: load.clone(), place };
         self.models.entry(digest).or_default().push(model);
         Ok(load)
     }
 
     fn position(&self, digest: &[u8; 32], signature: &Signature) -> Option<usize> {
-        self.models
-            .get(digest)?
-            .iter()
-            .position(|model| model.signature == *signature)
+        self.models.get(digest)?.iter().position(|model| model.signature == *signature)
     }
 
     fn open_outside(
@@ -157,35 +149,18 @@ impl Inference {
         standing: Standing,
     ) -> Result<(LoadOutcome, Place), RuntimeError> {
         let runtime = &self.engine.located().sha256;
-        let verdicts = Verdicts::open(
-            self.cache.as_deref(),
-            runtime,
-            digest,
-            signature,
-            standing.rowwise,
-            self.limits,
-        );
+        let verdicts = Verdicts::open(self.cache.as_deref(), runtime, digest, signature, standing.rowwise, self.limits);
         if let Some(verdict) = verdicts.get(&Question::Load) {
             return Ok((verdict.into(), Place::Nowhere));
         }
-        let mut outside = Outside {
-            bytes: Arc::clone(bytes),
-            verdicts,
-            worker: None,
-            used: 0,
-        };
+        let mut outside = Outside { bytes: Arc::clone(bytes), verdicts, worker: None, used: 0 };
         self.make_room();
-        let (load, lasting) = self.twice(&mut outside, |worker, bytes| {
-            worker.load(bytes, signature, standing.rowwise)
-        })?;
+        let (load, lasting) =
+            self.twice(&mut outside, |worker, bytes| worker.load(bytes, signature, standing.rowwise))?;
         if let Some(verdict) = Verdict::of_load(&load).filter(|_| lasting) {
             outside.verdicts.record(Question::Load, verdict);
         }
-        let place = if load == LoadOutcome::Loaded {
-            Place::Outside(Box::new(outside))
-        } else {
-            Place::Nowhere
-        };
+        let place = if load == LoadOutcome::Loaded { Place::Outside(Box::new(outside)) } else { Place::Nowhere };
         Ok((load, place))
     }
 
@@ -200,22 +175,13 @@ impl Inference {
         signature: &Signature,
         rows: &[f32],
     ) -> Result<BlockOutcome, RuntimeError> {
-        let not_open = || RuntimeError::NotOpen {
-            digest: hex(&digest[..4]),
-        };
+        let not_open = || RuntimeError::NotOpen { digest: hex(&digest[..4]) };
         let expected = BLOCK * signature.features;
         if rows.len() != expected {
-            return Err(RuntimeError::BlockLength {
-                expected,
-                got: rows.len(),
-            });
+            return Err(RuntimeError::BlockLength { expected, got: rows.len() });
         }
         let at = self.position(digest, signature).ok_or_else(not_open)?;
-        let model = self
-            .models
-            .get_mut(digest)
-            .and_then(|models| models.get_mut(at))
-            .ok_or_else(not_open)?;
+        let model = self.models.get_mut(digest).and_then(|models| models.get_mut(at)).ok_or_else(not_open)?;
         let standing = model.standing;
         self.rows_inferred += BLOCK as u64;
         match &mut model.place {
@@ -228,17 +194,11 @@ impl Inference {
                 .unwrap_or_else(|_| BlockOutcome::Rows(vec![RowOutcome::Failed; BLOCK]))),
             Place::Outside(_) => {
                 // Taken out for the time of the run, so that other workers can be ended to make room.
-                let Place::Outside(mut outside) =
-                    std::mem::replace(&mut model.place, Place::Nowhere)
-                else {
+                let Place::Outside(mut outside) = std::mem::replace(&mut model.place, Place::Nowhere) else {
                     return Err(not_open());
                 };
                 let outcome = self.run_outside(&mut outside, signature, standing, rows);
-                if let Some(model) = self
-                    .models
-                    .get_mut(digest)
-                    .and_then(|models| models.get_mut(at))
-                {
+                if let Some(model) = self.models.get_mut(digest).and_then(|models| models.get_mut(at)) {
                     model.place = Place::Outside(outside);
                 }
                 outcome

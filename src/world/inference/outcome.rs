@@ -71,18 +71,9 @@ mod tests {
     #[test]
     fn outcomes_compare_by_bits() {
         let nan = f32::from_bits(0x7fc0_0001);
-        assert_eq!(
-            BlockOutcome::Scores(vec![nan]),
-            BlockOutcome::Scores(vec![nan])
-        );
-        assert_ne!(
-            BlockOutcome::Scores(vec![nan]),
-            BlockOutcome::Scores(vec![f32::NAN])
-        );
-        assert_ne!(
-            BlockOutcome::Scores(vec![0.0]),
-            BlockOutcome::Scores(vec![-0.0])
-        );
+        assert_eq!(BlockOutcome::Scores(vec![nan]), BlockOutcome::Scores(vec![nan]));
+        assert_ne!(BlockOutcome::Scores(vec![nan]), BlockOutcome::Scores(vec![f32::NAN]));
+        assert_ne!(BlockOutcome::Scores(vec![0.0]), BlockOutcome::Scores(vec![-0.0]));
         assert_ne!(RowOutcome::Score(0.0), RowOutcome::Failed);
         assert_ne!(BlockOutcome::NoReturn, BlockOutcome::Crashed);
     }

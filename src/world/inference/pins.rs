@@ -83,36 +83,17 @@ mod tests {
 
     #[test]
     fn pins_are_well_formed_and_distinct() {
-        let all = [
-            LINUX_X86_64,
-            LINUX_AARCH64,
-            MACOS_ARM64,
-            WINDOWS_X86_64,
-            WINDOWS_ARM64,
-        ];
-        let mut hashes: Vec<&str> = all
-            .iter()
-            .flat_map(|pin| [pin.wheel_sha256, pin.library_sha256])
-            .collect();
+        let all = [LINUX_X86_64, LINUX_AARCH64, MACOS_ARM64, WINDOWS_X86_64, WINDOWS_ARM64];
+        let mut hashes: Vec<&str> = all.iter().flat_map(|pin| [pin.wheel_sha256, pin.library_sha256]).collect();
         for hash in &hashes {
             assert_eq!(hash.len(), 64);
-            assert!(
-                hash.bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
-                "{hash}"
-            );
+            assert!(hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{hash}");
         }
         hashes.sort_unstable();
         hashes.dedup();
         assert_eq!(hashes.len(), 2 * all.len(), "a hash was pasted twice");
-        let versioned = all
-            .iter()
-            .filter(|pin| pin.member.contains(VERSION))
-            .count();
-        assert_eq!(
-            versioned, 3,
-            "the libraries of Linux and macOS carry the version in their names"
-        );
+        let versioned = all.iter().filter(|pin| pin.member.contains(VERSION)).count();
+        assert_eq!(versioned, 3, "the libraries of Linux and macOS carry the version in their names");
     }
 
     #[test]

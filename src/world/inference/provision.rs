@@ -93,24 +93,14 @@ pub fn cache_folder() -> Option<PathBuf> {
     if let Some(named) = set("ROLLCAGE_CACHE") {
         return std::path::absolute(named).ok();
     }
-    if let Some(xdg) = set("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-    {
+    if let Some(xdg) = set("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
         return Some(xdg.join("rollcage"));
     }
     if cfg!(windows) {
         return set("LOCALAPPDATA").map(|data| PathBuf::from(data).join("rollcage"));
     }
     let home = std::env::home_dir().filter(|home| home.is_absolute())?;
-    Some(
-        home.join(if cfg!(target_os = "macos") {
-            "Library/Caches"
-        } else {
-            ".cache"
-        })
-        .join("rollcage"),
-    )
+    Some(home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }).join("rollcage"))
 }
 
 /// Finds the library in the places of this process, fetching it once if need be.
@@ -154,11 +144,7 @@ pub fn find(places: &Places) -> Result<Option<Located>, RuntimeError> {
 
 /// Where in the cache the pinned library lies.
 pub(crate) fn library_path(cache: &Path, pin: &Pin) -> PathBuf {
-    cache
-        .join("onnxruntime")
-        .join(VERSION)
-        .join(pin.platform)
-        .join(pin.file_name())
+    cache.join("onnxruntime").join(VERSION).join(pin.platform).join(pin.file_name())
 }
 
 /// The pinned library in the cache, if it is there and is the pinned one. Its hash is computed once and stamped.
@@ -193,12 +179,7 @@ fn stamp_path(path: &Path) -> PathBuf {
 fn stamp_of(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok()?;
     let changed = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(format!(
-        "{} {}.{:09}\n",
-        meta.len(),
-        changed.as_secs(),
-        changed.subsec_nanos()
-    ))
+    Some(format!("{} {}.{:09}\n", meta.len(), changed.as_secs(), changed.subsec_nanos()))
 }
 
 /// Writes a small file whole: readers see the old content or the new.
@@ -211,50 +192,26 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
 }
 
 pub(crate) fn beside(folder: &Path) -> Option<PathBuf> {
-    let plain = format!(
-        "{}onnxruntime{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    );
+    let plain = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let pinned = pins::here().map(|pin| pin.file_name().to_owned());
-    pinned
-        .into_iter()
-        .chain([plain])
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
+    pinned.into_iter().chain([plain]).map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
 /// A library that somebody named on purpose: any build will do, but it is told apart.
 pub(crate) fn named(path: &Path, origin: Origin) -> Result<Located, RuntimeError> {
-    let io = |source| RuntimeError::Io {
-        what: "read",
-        path: path.to_path_buf(),
-        source,
-    };
+    let io = |source| RuntimeError::Io { what: "read", path: path.to_path_buf(), source };
     let path = fs::canonicalize(path).map_err(io)?;
     let (sha256, hex) = hash_file(&path).map_err(io)?;
     let foreign = pins::here().is_none_or(|pin| pin.library_sha256 != hex);
-    let version = if foreign {
-        version_in(&path)
-    } else {
-        Some(VERSION.to_owned())
-    };
-    Ok(Located {
-        path,
-        origin,
-        sha256,
-        foreign,
-        version,
-    })
+    let version = if foreign { version_in(&path) } else { Some(VERSION.to_owned()) };
+    Ok(Located { path, origin, sha256, foreign, version })
 }
 
 /// The version in a name like `libonnxruntime.so.1.26.0` or `libonnxruntime.1.26.0.dylib`.
 fn version_in(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
-    let numbers: Vec<&str> = name
-        .split('.')
-        .filter(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-        .collect();
+    let numbers: Vec<&str> =
+        name.split('.').filter(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())).collect();
     (numbers.len() == 3).then(|| numbers.join("."))
 }
 

@@ -33,9 +33,7 @@ pub fn worker_main() -> i32 {
                 *held = None;
                 load(&engine, &request, held, &mut guard, &mut reply)
             }
-            (kind::RUN, Some((session, rowwise))) => {
-                run(session, *rowwise, &request, &mut guard, &mut reply)
-            }
+            (kind::RUN, Some((session, rowwise))) => run(session, *rowwise, &request, &mut guard, &mut reply),
             _ => return 2,
         };
         guard.mark(false);
@@ -49,13 +47,8 @@ pub fn worker_main() -> i32 {
 fn prepare(hello: &[u8]) -> Result<(Engine, Limits), String> {
     let hello: Hello = serde_json::from_slice(hello).map_err(|error| error.to_string())?;
     // The parent has looked at the library already; only its path matters here.
-    let located = Located {
-        path: hello.library,
-        origin: Origin::Variable,
-        sha256: [0; 32],
-        foreign: true,
-        version: None,
-    };
+    let located =
+        Located { path: hello.library, origin: Origin::Variable, sha256: [0; 32], foreign: true, version: None };
     let engine = Engine::start(&located).map_err(|error| error.to_string())?;
     Ok((engine, hello.limits))
 }
@@ -91,21 +84,13 @@ fn load(
 
 fn split_load(request: &[u8]) -> Option<(LoadHead, &[u8])> {
     let (length, rest) = request.split_first_chunk::<8>()?;
-    let (head, bytes) =
-        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let (head, bytes) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     Some((serde_json::from_slice(head).ok()?, bytes))
 }
 
 /// A row that wants more memory than the worker may have ends the worker: that is a crash, as it is for a server.
-fn run(
-    session: &mut Session,
-    rowwise: bool,
-    request: &[u8],
-    guard: &mut Guard,
-    reply: &mut Vec<u8>,
-) -> u8 {
-    let outcome = wire::floats(request)
-        .and_then(|rows| session.outcome(&rows, rowwise, &mut || guard.arm()).ok());
+fn run(session: &mut Session, rowwise: bool, request: &[u8], guard: &mut Guard, reply: &mut Vec<u8>) -> u8 {
+    let outcome = wire::floats(request).and_then(|rows| session.outcome(&rows, rowwise, &mut || guard.arm()).ok());
     match outcome.and_then(|outcome| wire::put_outcome(&outcome, reply)) {
         Some(kind) => kind,
         None => std::process::abort(),

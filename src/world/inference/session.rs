@@ -10,49 +10,29 @@ pub use crate::artifact::Signature;
 /// Rows in a block. Fixed, because a row's last bit can depend on how many rows run with it.
 pub const BLOCK: usize = 2048;
 
-fn check_signature(
-    inputs: &[Outlet],
-    outputs: &[Outlet],
-    signature: &Signature,
-) -> Result<(), String> {
+fn check_signature(inputs: &[Outlet], outputs: &[Outlet], signature: &Signature) -> Result<(), String> {
     let [input] = inputs else {
         return Err(format!("the model has {} inputs, expected 1", inputs.len()));
     };
     if input.name() != signature.input {
-        return Err(format!(
-            "the model's input is `{}`, expected `{}`",
-            input.name(),
-            signature.input
-        ));
+        return Err(format!("the model's input is `{}`, expected `{}`", input.name(), signature.input));
     }
     match dimensions(input.dtype()) {
         Some([_, features]) if free_or(*features, signature.features) => {}
         _ => {
-            return Err(format!(
-                "input `{}` is not float [rows, {}]",
-                signature.input, signature.features
-            ));
+            return Err(format!("input `{}` is not float [rows, {}]", signature.input, signature.features));
         }
     }
-    let Some(output) = outputs
-        .iter()
-        .find(|output| output.name() == signature.output)
-    else {
+    let Some(output) = outputs.iter().find(|output| output.name() == signature.output) else {
         return Err(format!("the model has no output `{}`", signature.output));
     };
     let fits = match dimensions(output.dtype()) {
         Some([] | [_]) => signature.column == 0,
-        Some([_, columns]) => {
-            *columns < 0
-                || usize::try_from(*columns).is_ok_and(|columns| signature.column < columns)
-        }
+        Some([_, columns]) => *columns < 0 || usize::try_from(*columns).is_ok_and(|columns| signature.column < columns),
         _ => false,
     };
     if !fits {
-        return Err(format!(
-            "output `{}` is not float [rows, more than {}]",
-            signature.output, signature.column
-        ));
+        return Err(format!("output `{}` is not float [rows, more than {}]", signature.output, signature.column));
     }
     Ok(())
 }
@@ -60,11 +40,7 @@ fn check_signature(
 /// A float tensor's dimensions, -1 where they are free.
 fn dimensions(of: &ValueType) -> Option<&[i64]> {
     match of {
-        ValueType::Tensor {
-            ty: TensorElementType::Float32,
-            shape,
-            ..
-        } => Some(shape),
+        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => Some(shape),
         _ => None,
     }
 }
@@ -91,21 +67,12 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    pub(crate) fn new(
-        inner: ort::session::Session,
-        signature: &Signature,
-    ) -> Result<Self, LoadError> {
-        check_signature(inner.inputs(), inner.outputs(), signature)
-            .map_err(LoadError::Signature)?;
+    pub(crate) fn new(inner: ort::session::Session, signature: &Signature) -> Result<Self, LoadError> {
+        check_signature(inner.inputs(), inner.outputs(), signature).map_err(LoadError::Signature)?;
         let run_options = RunOptions::new()
             .map_err(|error| LoadError::Refused(one_line(error.message())))?
             .with_outputs(OutputSelector::no_default().with(signature.output.as_str()));
-        Ok(Self {
-            inner,
-            run_options,
-            features: signature.features,
-            column: signature.column,
-        })
+        Ok(Self { inner, run_options, features: signature.features, column: signature.column })
     }
 
     /// Features in a row.
@@ -131,9 +98,7 @@ impl Session {
     pub fn run_rows(&mut self, rows: &[f32], scores: &mut [f32]) -> Result<(), (usize, RunError)> {
         length(scores.len() * self.features, rows.len()).map_err(|error| (0, error))?;
         for (at, score) in scores.iter_mut().enumerate() {
-            *score = self
-                .run_row(&rows[at * self.features..(at + 1) * self.features])
-                .map_err(|error| (at, error))?;
+            *score = self.run_row(&rows[at * self.features..(at + 1) * self.features]).map_err(|error| (at, error))?;
         }
         Ok(())
     }
@@ -192,10 +157,7 @@ impl Session {
         length(count * self.features, rows.len())?;
         let failed = |error: ort::Error| RunError::Failed(one_line(error.message()));
         let input = TensorRef::from_array_view(([count, self.features], rows)).map_err(failed)?;
-        let outputs = self
-            .inner
-            .run_with_options(ort::inputs![input], &self.run_options)
-            .map_err(failed)?;
+        let outputs = self.inner.run_with_options(ort::inputs![input], &self.run_options).map_err(failed)?;
         let output = outputs.values().next();
         let (shape, values) = output
             .as_ref()
@@ -206,16 +168,11 @@ impl Session {
             [rows] if rows_are(rows) => 1,
             [rows, columns] if rows_are(rows) => usize::try_from(columns).unwrap_or(0),
             _ => {
-                return Err(RunError::Output(format!(
-                    "the output is {shape}, expected [{count}, columns]"
-                )));
+                return Err(RunError::Output(format!("the output is {shape}, expected [{count}, columns]")));
             }
         };
         if self.column >= columns || values.len() != count * columns {
-            return Err(RunError::Output(format!(
-                "the output is {shape}, expected more than {} columns",
-                self.column
-            )));
+            return Err(RunError::Output(format!("the output is {shape}, expected more than {} columns", self.column)));
         }
         if columns == 1 {
             scores.copy_from_slice(values);
@@ -229,11 +186,7 @@ impl Session {
 }
 
 fn length(expected: usize, got: usize) -> Result<(), RunError> {
-    if expected == got {
-        Ok(())
-    } else {
-        Err(RunError::Length { expected, got })
-    }
+    if expected == got { Ok(()) } else { Err(RunError::Length { expected, got }) }
 }
 
 /// Whether the runtime turned "no more memory" into an error. In a worker that means the memory limit.
@@ -243,12 +196,7 @@ pub(crate) fn exhausts_memory(error: &RunError) -> bool {
 
 /// As [`exhausts_memory`], of a message.
 pub(crate) fn message_of_exhaustion(message: &str) -> bool {
-    [
-        "bad_alloc",
-        "bad allocation",
-        "Failed to allocate memory",
-        "failed to allocate memory",
-    ]
-    .iter()
-    .any(|sign| message.contains(sign))
+    ["bad_alloc", "bad allocation", "Failed to allocate memory", "failed to allocate memory"]
+        .iter()
+        .any(|sign| message.contains(sign))
 }

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use super::error::RuntimeError;
 use super::fetch;
 use super::pins;
-use super::provision::{
-    Located, NO_CACHE, NO_PYTHON, NO_WHEEL, Origin, Places, beside, cached, library_path, named,
-};
+use super::provision::{Located, NO_CACHE, NO_PYTHON, NO_WHEEL, Origin, Places, beside, cached, library_path, named};
 
 /// One place that `survey` looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,18 +58,12 @@ pub fn survey_in(places: &Places) -> Vec<Candidate> {
         Some(path) => usable(named(path, Origin::BesideExecutable)),
     };
     let pin = pins::here();
-    let cache_path = places
-        .cache
-        .as_deref()
-        .zip(pin)
-        .map(|(cache, pin)| library_path(cache, &pin));
+    let cache_path = places.cache.as_deref().zip(pin).map(|(cache, pin)| library_path(cache, &pin));
     let cache = match (&cache_path, pin) {
         (Some(path), Some(_)) if !path.is_file() => Finding::Absent,
         (Some(path), Some(pin)) => match cached(path, &pin, Origin::Cache) {
             Some(located) => Finding::Usable(located),
-            None => {
-                Finding::Unusable("not the pinned library; it would be fetched anew".to_owned())
-            }
+            None => Finding::Unusable("not the pinned library; it would be fetched anew".to_owned()),
         },
         _ => Finding::Unset,
     };
@@ -83,25 +75,9 @@ pub fn survey_in(places: &Places) -> Vec<Candidate> {
         _ => Finding::Possible,
     };
     vec![
-        Candidate {
-            origin: Origin::Variable,
-            path: places.variable.clone(),
-            finding: variable,
-        },
-        Candidate {
-            origin: Origin::BesideExecutable,
-            path: beside_path.or(places.beside.clone()),
-            finding: beside,
-        },
-        Candidate {
-            origin: Origin::Cache,
-            path: cache_path.or(places.cache.clone()),
-            finding: cache,
-        },
-        Candidate {
-            origin: Origin::Fetched,
-            path: python,
-            finding: fetched,
-        },
+        Candidate { origin: Origin::Variable, path: places.variable.clone(), finding: variable },
+        Candidate { origin: Origin::BesideExecutable, path: beside_path.or(places.beside.clone()), finding: beside },
+        Candidate { origin: Origin::Cache, path: cache_path.or(places.cache.clone()), finding: cache },
+        Candidate { origin: Origin::Fetched, path: python, finding: fetched },
     ]
 }

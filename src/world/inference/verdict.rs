@@ -29,9 +29,7 @@ impl Verdict {
     }
 
     fn of(word: &str) -> Option<Self> {
-        [Self::NoReturn, Self::Crashed]
-            .into_iter()
-            .find(|verdict| verdict.word() == word)
+        [Self::NoReturn, Self::Crashed].into_iter().find(|verdict| verdict.word() == word)
     }
 }
 
@@ -67,9 +65,7 @@ impl Question {
         if file_name == "load" {
             return Some(Self::Load);
         }
-        let digits = file_name
-            .strip_prefix("block-")
-            .filter(|digits| digits.len() == 64 && digits.is_ascii())?;
+        let digits = file_name.strip_prefix("block-").filter(|digits| digits.len() == 64 && digits.is_ascii())?;
         let mut hash = [0; 32];
         for (at, byte) in hash.iter_mut().enumerate() {
             *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
@@ -95,34 +91,20 @@ impl Verdicts {
         rowwise: bool,
         limits: Limits,
     ) -> Self {
-        let mut key = blake3::Hasher::new_derive_key(
-            "rollcage 2026 verdict on a model that does not return, v1",
-        );
+        let mut key = blake3::Hasher::new_derive_key("rollcage 2026 verdict on a model that does not return, v1");
         key.update(runtime).update(digest);
         for name in [&signature.input, &signature.output] {
-            key.update(&(name.len() as u64).to_le_bytes())
-                .update(name.as_bytes());
+            key.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
         }
-        for number in [
-            signature.features as u64,
-            signature.column as u64,
-            limits.cpu_s,
-            limits.memory_bytes,
-        ] {
+        for number in [signature.features as u64, signature.column as u64, limits.cpu_s, limits.memory_bytes] {
             key.update(&number.to_le_bytes());
         }
         key.update(&[u8::from(rowwise)]);
-        let folder = cache.map(|cache| {
-            cache
-                .join("verdicts")
-                .join(key.finalize().to_hex().as_str())
-        });
+        let folder = cache.map(|cache| cache.join("verdicts").join(key.finalize().to_hex().as_str()));
         let mut known = BTreeMap::new();
         for entry in folder.iter().flat_map(fs::read_dir).flatten().flatten() {
             let question = entry.file_name().to_str().and_then(Question::of);
-            let verdict = fs::read_to_string(entry.path())
-                .ok()
-                .and_then(|word| Verdict::of(&word));
+            let verdict = fs::read_to_string(entry.path()).ok().and_then(|word| Verdict::of(&word));
             known.extend(question.zip(verdict));
         }
         Self { folder, known }
@@ -142,10 +124,7 @@ impl Verdicts {
         self.known.insert(question, verdict);
         if let Some(folder) = &self.folder {
             let _ = fs::create_dir_all(folder);
-            let _ = replace(
-                &folder.join(question.file_name()),
-                verdict.word().as_bytes(),
-            );
+            let _ = replace(&folder.join(question.file_name()), verdict.word().as_bytes());
         }
     }
 }
@@ -191,12 +170,7 @@ mod tests {
     use super::*;
 
     fn signature(features: usize) -> Signature {
-        Signature {
-            input: "features".to_owned(),
-            features,
-            output: "score".to_owned(),
-            column: 0,
-        }
+        Signature { input: "features".to_owned(), features, output: "score".to_owned(), column: 0 }
     }
 
     #[test]
@@ -204,14 +178,7 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let limits = Limits::default();
         let open = |digest: u8, features: usize, limits: Limits| {
-            Verdicts::open(
-                Some(cache.path()),
-                &[1; 32],
-                &[digest; 32],
-                &signature(features),
-                true,
-                limits,
-            )
+            Verdicts::open(Some(cache.path()), &[1; 32], &[digest; 32], &signature(features), true, limits)
         };
         let block = Question::block(&[1.0, 2.0]);
         let mut first = open(2, 4, limits);
@@ -231,16 +198,7 @@ mod tests {
     #[test]
     fn a_spoilt_file_is_no_verdict() {
         let cache = tempfile::tempdir().unwrap();
-        let open = || {
-            Verdicts::open(
-                Some(cache.path()),
-                &[1; 32],
-                &[2; 32],
-                &signature(4),
-                true,
-                Limits::default(),
-            )
-        };
+        let open = || Verdicts::open(Some(cache.path()), &[1; 32], &[2; 32], &signature(4), true, Limits::default());
         let mut first = open();
         first.record(Question::Load, Verdict::Crashed);
         let file = first.folder.clone().unwrap().join("load");

@@ -50,31 +50,17 @@ pub fn vet(
 ) -> Result<VetReport, RuntimeError> {
     let features = signature.features;
     if features == 0 || probe_rows.len() < features {
-        return Err(RuntimeError::BlockLength {
-            expected: BLOCK * features,
-            got: probe_rows.len(),
-        });
+        return Err(RuntimeError::BlockLength { expected: BLOCK * features, got: probe_rows.len() });
     }
-    let mut report = VetReport {
-        load: LoadOutcome::Loaded,
-        answers: false,
-        finite: false,
-        rowwise: false,
-        scores_digest: None,
-    };
+    let mut report =
+        VetReport { load: LoadOutcome::Loaded, answers: false, finite: false, rowwise: false, scores_digest: None };
     let mut worker = Worker::spawn(exe, located, limits)?;
     report.load = worker.load(bytes, signature, true);
     if report.load != LoadOutcome::Loaded {
         return Ok(report);
     }
 
-    let block: Vec<f32> = probe_rows
-        .chunks_exact(features)
-        .cycle()
-        .take(BLOCK)
-        .flatten()
-        .copied()
-        .collect();
+    let block: Vec<f32> = probe_rows.chunks_exact(features).cycle().take(BLOCK).flatten().copied().collect();
     let at_block = match worker.run(&block) {
         BlockOutcome::Scores(scores) => Some(scores),
         BlockOutcome::Rows(_) => None,
@@ -89,9 +75,9 @@ pub fn vet(
                 }
             }
             match worker.run(&altered) {
-                BlockOutcome::Scores(again) => (kept..BLOCK)
-                    .step_by(2)
-                    .all(|slot| again[slot].to_bits() == scores[slot].to_bits()),
+                BlockOutcome::Scores(again) => {
+                    (kept..BLOCK).step_by(2).all(|slot| again[slot].to_bits() == scores[slot].to_bits())
+                }
                 _ => false,
             }
         })
@@ -111,10 +97,7 @@ pub fn vet(
     if let Some(scores) = scores {
         report.answers = true;
         report.finite = scores.iter().all(|score| score.is_finite());
-        let bytes: Vec<u8> = scores
-            .iter()
-            .flat_map(|score| score.to_le_bytes())
-            .collect();
+        let bytes: Vec<u8> = scores.iter().flat_map(|score| score.to_le_bytes()).collect();
         report.scores_digest = Some(sha256(&bytes));
     }
     Ok(report)
@@ -143,12 +126,7 @@ impl Other {
 
 /// Which slots keep their rows (even or odd), and what the others get.
 fn replacements() -> impl Iterator<Item = (usize, Other)> {
-    [
-        Other::Reversed,
-        Other::Value(0.0),
-        Other::Value(1e9),
-        Other::Value(f32::NAN),
-    ]
-    .into_iter()
-    .flat_map(|other| [(0, other), (1, other)])
+    [Other::Reversed, Other::Value(0.0), Other::Value(1e9), Other::Value(f32::NAN)]
+        .into_iter()
+        .flat_map(|other| [(0, other), (1, other)])
 }

@@ -78,12 +78,7 @@ pub(crate) fn put_floats(values: &[f32], to: &mut Vec<u8>) {
 
 pub(crate) fn floats(bytes: &[u8]) -> Option<Vec<f32>> {
     let (chunks, rest) = bytes.as_chunks::<4>();
-    rest.is_empty().then(|| {
-        chunks
-            .iter()
-            .map(|bytes| f32::from_le_bytes(*bytes))
-            .collect()
-    })
+    rest.is_empty().then(|| chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
 /// A block's outcome as a frame. What never answers has no frame.
@@ -112,9 +107,7 @@ pub(crate) fn put_outcome(outcome: &BlockOutcome, to: &mut Vec<u8>) -> Option<u8
 /// The outcome a frame tells, if it tells one of exactly [`BLOCK`] rows.
 pub(crate) fn outcome(kind: u8, payload: &[u8]) -> Option<BlockOutcome> {
     match kind {
-        kind::SCORES => floats(payload)
-            .filter(|scores| scores.len() == BLOCK)
-            .map(BlockOutcome::Scores),
+        kind::SCORES => floats(payload).filter(|scores| scores.len() == BLOCK).map(BlockOutcome::Scores),
         kind::ROWS => {
             let (chunks, rest) = payload.as_chunks::<5>();
             if !rest.is_empty() || chunks.len() != BLOCK {
@@ -125,11 +118,7 @@ pub(crate) fn outcome(kind: u8, payload: &[u8]) -> Option<BlockOutcome> {
                 1 => Some(RowOutcome::Score(f32::from_le_bytes(*score))),
                 _ => None,
             };
-            chunks
-                .iter()
-                .map(row)
-                .collect::<Option<Vec<_>>>()
-                .map(BlockOutcome::Rows)
+            chunks.iter().map(row).collect::<Option<Vec<_>>>().map(BlockOutcome::Rows)
         }
         _ => None,
     }
@@ -141,9 +130,7 @@ mod tests {
 
     #[test]
     fn outcomes_survive_the_wire_to_the_bit() {
-        let scores = (0..BLOCK)
-            .map(|at| f32::from_bits(at as u32 * 0x0010_0ffb))
-            .collect();
+        let scores = (0..BLOCK).map(|at| f32::from_bits(at as u32 * 0x0010_0ffb)).collect();
         let rows = (0..BLOCK)
             .map(|at| {
                 if at % 3 == 0 {

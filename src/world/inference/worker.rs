@@ -46,15 +46,9 @@ impl Worker {
     /// # Errors
     /// [`RuntimeError::Worker`] if it does not start, or is not a worker.
     pub fn spawn(exe: &Path, located: &Located, limits: Limits) -> Result<Self, RuntimeError> {
-        let failed = |why: String| RuntimeError::Worker {
-            why: one_line(&why),
-        };
+        let failed = |why: String| RuntimeError::Worker { why: one_line(&why) };
         let mut command = Command::new(exe);
-        command
-            .arg(WORKER_ARGUMENT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.arg(WORKER_ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         // Apart from the terminal's group: Ctrl-C is for the parent, which may finish what it is at.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -62,18 +56,8 @@ impl Worker {
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed("its streams are missing".to_owned()));
         };
-        let mut worker = Self {
-            child,
-            to,
-            from: BufReader::new(from),
-            buffer: Vec::new(),
-            holds: false,
-            end: None,
-        };
-        let hello = Hello {
-            library: located.path.clone(),
-            limits,
-        };
+        let mut worker = Self { child, to, from: BufReader::new(from), buffer: Vec::new(), holds: false, end: None };
+        let hello = Hello { library: located.path.clone(), limits };
         let hello = serde_json::to_vec(&hello).map_err(|error| failed(error.to_string()))?;
         match worker.ask(kind::HELLO, &[&hello]) {
             Ok(kind::READY) => Ok(worker),
@@ -102,10 +86,7 @@ impl Worker {
 
     /// Has the worker load a model in place of the one it holds. `rowwise` as in [`Standing`](super::Standing).
     pub fn load(&mut self, bytes: &[u8], signature: &Signature, rowwise: bool) -> LoadOutcome {
-        let head = LoadHead {
-            signature: signature.clone(),
-            rowwise,
-        };
+        let head = LoadHead { signature: signature.clone(), rowwise };
         let Ok(head) = serde_json::to_vec(&head) else {
             return LoadOutcome::Refused("the signature cannot be written down".to_owned());
         };
@@ -116,9 +97,7 @@ impl Worker {
                 self.holds = true;
                 LoadOutcome::Loaded
             }
-            Ok(kind::REFUSED) => {
-                LoadOutcome::Refused(one_line(&String::from_utf8_lossy(&self.buffer)))
-            }
+            Ok(kind::REFUSED) => LoadOutcome::Refused(one_line(&String::from_utf8_lossy(&self.buffer))),
             Ok(_) => self.babbled().into(),
             Err(end) => end.into(),
         }
@@ -198,14 +177,7 @@ impl From<End> for BlockOutcome {
 fn end_of(status: ExitStatus) -> End {
     use rustix::process::Signal;
     use std::os::unix::process::ExitStatusExt;
-    let outside = [
-        Signal::KILL,
-        Signal::TERM,
-        Signal::INT,
-        Signal::HUP,
-        Signal::QUIT,
-    ]
-    .map(Signal::as_raw);
+    let outside = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT].map(Signal::as_raw);
     match status.signal() {
         Some(signal) if signal == Signal::XCPU.as_raw() => End::NoReturn,
         Some(signal) if outside.contains(&signal) => End::Killed,
@@ -216,9 +188,5 @@ fn end_of(status: ExitStatus) -> End {
 
 #[cfg(not(unix))]
 fn end_of(status: ExitStatus) -> End {
-    if status.code() == Some(EXIT_NO_RETURN) {
-        End::NoReturn
-    } else {
-        End::Crashed
-    }
+    if status.code() == Some(EXIT_NO_RETURN) { End::NoReturn } else { End::Crashed }
 }
