@@ -269,8 +269,11 @@ impl SourceStream {
             }
             Payload::Normal { weights, bias } => {
                 self.payload.seek(block.first * width as u64);
-                for x in &mut block.features[..live * width] {
-                    *x = normal::quantile(self.payload.uniform32()) as f32;
+                let mut uniforms = [0.0; 256];
+                for out in block.features[..live * width].chunks_mut(uniforms.len()) {
+                    let uniforms = &mut uniforms[..out.len()];
+                    uniforms.fill_with(|| self.payload.uniform32());
+                    normal::quantiles(uniforms, out);
                 }
                 // The label follows the features as they were before a drift, or after it.
                 for (slot, luck) in luck.iter().enumerate() {
