@@ -135,6 +135,7 @@ fn names() -> Names {
         faults: words(&["weight-corruption"]),
         rules: words(&["score-drift", "accuracy", "latency"]),
         signals: words(&["accuracy", "latency", "score-drift"]),
+        fields: vec![words(&["value", "lower", "upper", "n"]), words(&["value", "n"]), words(&["d", "p", "n"])],
     }
 }
 
@@ -173,6 +174,7 @@ pub(super) fn incident() -> Incident {
         what: "v2: exponent bits of 0.2 % of the weights, behind the digest check".to_owned(),
         harmful: true,
         curable: true,
+        hurt: true,
         outcome: Outcome::Recovered,
         injected: Some(at(360_000)),
         onset: Some(at(360_412)),
