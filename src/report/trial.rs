@@ -41,6 +41,8 @@ pub struct TrialReport {
     pub policy_harm: Option<i64>,
     /// What several faults did together beyond the sum of each: bad(P, F) − bad(P, ∅) − Σ harm of each.
     pub joint_harm: Option<i64>,
+    /// Distinct users with a request that is bad here and not without faults. `None` where not defined.
+    pub users_hurt: Option<u64>,
     /// Rollbacks ordered (and not refused) in this trial.
     pub rollbacks: u32,
     /// Share of the error budget of the whole period that this trial used.

@@ -203,6 +203,12 @@ impl SourceStream {
         Some(block)
     }
 
+    /// The user of a request.
+    pub(crate) fn user(&mut self, ordinal: u64) -> u32 {
+        self.users.seek(ordinal * 2);
+        self.users.below(self.config.users.max(1) as usize) as u32
+    }
+
     /// When a request arrives; only for a stream that has generated nothing yet.
     pub(crate) fn arrival(&mut self, ordinal: u64) -> Option<SimTime> {
         let mut arrived = vec![SimTime::NEVER; BLOCK];

@@ -246,6 +246,11 @@ fn measures(out: &mut String, report: &TrialReport) {
             signed(report.harm_suffered),
             "bad requests with the faults − without them, under this policy",
         ),
+        (
+            "Users hurt",
+            report.users_hurt.map_or_else(|| "not defined".to_owned(), grouped),
+            "distinct users with a request that is bad here and not without faults",
+        ),
         ("Harm avoided", signed(report.harm_avoided), "bad requests when nobody reverts − under this policy"),
         (
             "Policy harm",

@@ -100,6 +100,7 @@ pub(super) fn sample() -> TrialReport {
         harm_avoided: Some(96_310),
         policy_harm: Some(0),
         joint_harm: Some(0),
+        users_hurt: Some(1_100),
         rollbacks: 1,
         budget_spent: 0.000_31,
         horizon: at(2_400_000),

@@ -48,6 +48,7 @@ pub fn summary_json(report: &TrialReport) -> Value {
         "harm_avoided": report.harm_avoided,
         "policy_harm": report.policy_harm,
         "joint_harm": report.joint_harm,
+        "users_hurt": report.users_hurt,
         "rollbacks": report.rollbacks,
         "budget_spent": report.budget_spent,
         "sim_s": report.end.as_secs_f64(),
