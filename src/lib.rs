@@ -52,7 +52,7 @@
 //! | 2 | [`event`] | the vocabulary | behaviour |
 //! | 3 | [`artifact`], [`trace`] | model bytes, manifests, real damage; what a run leaves behind | the runtime |
 //! | 4 | [`detect`], [`report`] | signals over telemetry; measures and renderings | clock, files (but where reports are written); each other, and whatever makes a run |
-//! | 5 | [`control`], [`world`] | the sans-IO controller; the plant, with `world::inference` the only user of `ort` | files, threads, surroundings (inference may); draws (the controller); each other |
+//! | 5 | [`control`], [`world`] | the sans-IO controller; the plant, with `world::inference` the only user of `ort` | files, threads, surroundings (inference may); draws (the controller); detectors (the plant); reports; each other |
 //! | 6 | [`plan`] | from files to a Plan, made of each module's own configuration | reading files but in `plan::files` |
 //! | 7 | [`sim`] | queue, clock, pump, recorder | wall clock, threads, tokio |
 //! | 8 | [`campaign`] | trials with their reference runs, many side by side; the host's clock for the host section | |

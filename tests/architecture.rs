@@ -134,6 +134,24 @@ const BANS: &[Ban] = &[
         instead: "the controller draws nothing: hand the `Seed` to `detect`",
     },
     Ban {
+        what: Mention::Path(&["crate", "detect"]),
+        within: &["world/"],
+        but: &[],
+        instead: "the plant does not know who measures it: telemetry goes out as `event::Input`",
+    },
+    Ban {
+        what: Mention::Path(&["crate", "report"]),
+        within: &["world/", "control/"],
+        but: &[],
+        instead: "nobody grades himself: say what happened as an `event::Event`",
+    },
+    Ban {
+        what: Mention::Path(&["crate", "trace"]),
+        within: &["world/", "control/", "detect/"],
+        but: &[],
+        instead: "say what happened as an `event::Event`; `sim::recorder` makes the trace",
+    },
+    Ban {
         what: Mention::Path(&["crate", "artifact"]),
         within: &["detect/", "report/", "control/"],
         but: &[],

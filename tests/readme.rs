@@ -122,6 +122,19 @@ fn every_command_of_the_readme_runs_and_ends_as_stated() {
     assert!(ran >= 8, "only {ran} commands were found");
     let made: BTreeSet<String> = names(&home.path().join(EXAMPLE));
     assert_eq!(made, names(&root().join(EXAMPLE)), "{EXAMPLE} holds the files that its command makes");
+    // Exogenous facts are the same on any machine, so they tell whether the example is of the scenario as it is.
+    let summary = |folder: &Path| -> Value {
+        let path = folder.join(EXAMPLE).join("summary.json");
+        serde_json::from_slice(&fs::read(path).expect("a file")).expect("an object")
+    };
+    let (made, kept) = (summary(home.path()), summary(root()));
+    for key in ["/scenario", "/policy", "/seed", "/horizon_s", "/requests", "/digests/exogenous"] {
+        assert_eq!(
+            made.pointer(key),
+            kept.pointer(key),
+            "{key} of {EXAMPLE} is stale: make it again (README.md says how)"
+        );
+    }
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -200,30 +213,6 @@ fn links_lead_to_files_that_are_there() {
             let file = PathBuf::from(target.split('#').next().unwrap_or_default());
             assert!(root().join(&file).exists(), "{page}: there is no {target}");
         }
-    }
-}
-
-/// Exogenous facts are the same on any machine, so the committed example tells whether its scenario is still the same.
-#[test]
-fn the_committed_example_is_of_the_scenario_as_it_is() {
-    let line = commands(&text("README.md"))
-        .into_iter()
-        .find(|l| l.command.ends_with(&format!("--out {EXAMPLE}")))
-        .expect("the README says how the example is made");
-    let home = clone();
-    let (code, said) = rollcage(home.path(), &line.arguments().expect("is run here"));
-    assert_eq!(code, line.exits, "{said}");
-    let summary =
-        |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).expect("a file")).expect("an object") };
-    let (made, kept) =
-        (summary(home.path().join(EXAMPLE).join("summary.json")), summary(root().join(EXAMPLE).join("summary.json")));
-    for key in ["/scenario", "/policy", "/seed", "/horizon_s", "/requests", "/digests/exogenous"] {
-        assert_eq!(
-            made.pointer(key),
-            kept.pointer(key),
-            "{key} of {EXAMPLE} is stale; make it again: {}",
-            line.command
-        );
     }
 }
 
