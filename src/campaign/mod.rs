@@ -125,8 +125,8 @@ pub fn trial(plan: &Plan, seed: u64, keep_requests: bool, models: &mut Predictio
     let removable: Vec<bool> = facts.iter().map(|f| !matches!(f.kind, FaultKind::Natural)).collect();
     let several = removable.iter().filter(|&&r| r).count() > 1;
     let mut without = Vec::new();
-    for i in 0..facts.len() {
-        without.push(match several && removable[i] {
+    for (i, &removable) in removable.iter().enumerate() {
+        without.push(match several && removable {
             true => {
                 let rest = || bench.faults(|j| j != i);
                 Some((bench.run(false, rest(), models)?, bench.run(true, rest(), models)?))

@@ -174,7 +174,7 @@ fn number(x: f64) -> String {
     }
 }
 
-fn read<'m>(field: Field, measured: &'m [[Measurement; 2]]) -> Option<&'m Measurement> {
+fn read(field: Field, measured: &[[Measurement; 2]]) -> Option<&Measurement> {
     measured.get(field.signal.index()).map(|m| &m[usize::from(field.baseline)])
 }
 

@@ -1,7 +1,7 @@
 //! Owns the incident: one fault's story, from the trial's trace and its reference runs.
 //!
-//! The milestones are those of DESIGN §7. In the order in which they are found, with P the policy, F the faults and F∖i
-//! the faults without this one:
+//! The milestones, in the order in which they are found, with P the policy, F the faults and F∖i the faults without this
+//! one:
 //!
 //! - *injected*: the first `FaultStarted` in (P, F).
 //! - *onset*: arrival of the first request that is bad in (hold, F) and not in (hold, F∖i), over all sources; not before

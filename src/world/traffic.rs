@@ -222,7 +222,7 @@ impl SourceStream {
     fn fill_arrivals(&mut self, first: u64, arrived: &mut [SimTime]) -> usize {
         let config = Arc::clone(&self.config);
         let mut live = 0;
-        for slot in 0..BLOCK {
+        for (slot, place) in arrived.iter_mut().enumerate().take(BLOCK) {
             let at = match (&config.arrivals, &config.payload, self.rate) {
                 (_, _, Some(rate)) if rate > 0.0 => {
                     self.clock_s += -libm::log(self.arrivals.uniform()) / rate;
@@ -241,7 +241,7 @@ impl SourceStream {
             if at >= self.until {
                 break;
             }
-            arrived[slot] = at;
+            *place = at;
             live += 1;
         }
         live

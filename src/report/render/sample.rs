@@ -62,7 +62,7 @@ pub(super) fn sample() -> TrialReport {
             let mut late = 0;
             for _ in 0..n - failed {
                 let u = noise.next().max(1e-4);
-                let ms = 3.2 + 2.6 * (-u.ln()) * if noise.next() < 0.02 { 3.0 } else { 1.0 };
+                let ms = 3.2 + 2.6 * -libm::log(u) * if noise.next() < 0.02 { 3.0 } else { 1.0 };
                 late += u64::from(ms > 60.0);
                 latency.record((ms * 1e6) as u64);
             }

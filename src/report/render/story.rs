@@ -10,7 +10,7 @@ use crate::trace::Recorded;
 /// One step of an incident's story.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Milestone {
-    /// Its name, as DESIGN's measures have it.
+    /// Its name, as the measures have it.
     pub(super) name: &'static str,
     /// When; `None`: not within the run.
     pub(super) at: Option<SimTime>,

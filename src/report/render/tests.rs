@@ -1,3 +1,5 @@
+//! Holds the renderings to hand-made reports: what each says, what it leaves out, and what it looks like to the byte.
+
 use super::sample::{incident, sample, shapes};
 use super::*;
 use crate::report::aggregate::{Aggregate, TrialFigures, aggregate};
