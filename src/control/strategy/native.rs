@@ -270,7 +270,10 @@ impl Controller {
         if how.wait_ready {
             steps.push(scale_up.clone());
         }
-        for (i, &left) in how.steps.iter().enumerate() {
+        // A step that would give the bad version more than it has is left out.
+        let now_has = self.executor.weight(to);
+        let down = how.steps.iter().filter(|&&left| left < now_has || left == Weight::NONE);
+        for (i, &left) in down.enumerate() {
             if i > 0 {
                 steps.push(Step::Pause { span: how.every, gate: how.gate, patience: how.gate_patience });
             }
