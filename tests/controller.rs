@@ -7,16 +7,19 @@ use common::{
     NEW, OLD, at, fault, is_rollback, latency_policy, mlp, models, plant, policy, rule, run, setup, spike, times,
     weights, with_stages, without_rollout, world,
 };
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use rollcage::artifact::Artifact;
 use rollcage::artifact::corrupt::{Corruption, Damage};
-use rollcage::control::config::{Comparison, OnMissing, PolicyConfig, Rights};
+use rollcage::control::config::{Comparison, OnMissing, PolicyConfig, Rights, RolloutConfig};
 use rollcage::control::strategy::native::Controller;
 use rollcage::detect::config::SignalKind;
 use rollcage::digest::Digest;
 use rollcage::event::{
-    Action, ActionEnd, ActionKind, Decided, Event, Gap, Input, Metrics, MetricsRow, Outcome, Verdict, Weight,
+    Action, ActionEnd, ActionKind, Decided, Event, Gap, Input, Metrics, MetricsRow, Outcome, ReplicaState, RequestEnd,
+    Verdict, Weight,
 };
-use rollcage::id::{ControllerId, RuleId, SegmentId, SignalId};
+use rollcage::id::{ControllerId, RuleId, SegmentId, SignalId, VersionId};
 use rollcage::report::fold::RunRecord;
 use rollcage::rng::Seed;
 use rollcage::sim::{Results, Setup};
@@ -24,6 +27,8 @@ use rollcage::stats::histogram::Histogram;
 use rollcage::time::{SimTime, Span};
 use rollcage::trace::Recorded;
 use rollcage::world::config::{Effect, WorldConfig};
+use rollcage::world::distribution::Distribution;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -224,6 +229,159 @@ fn a_gate_holds_a_step_until_it_opens_or_patience_ends() {
     assert!(gaps(&opened)[0] > 30.0, "{:?}", gaps(&opened));
 }
 
+#[test]
+fn a_revert_that_does_not_wait_for_replicas_sends_users_to_nobody() {
+    let story = |wait_ready: bool| {
+        let mut policy = latency_policy();
+        policy.revert.wait_ready = wait_ready;
+        run(&all_at_once(policy, 1), &mut models())
+    };
+    let (record, ends) = story(false);
+    let events = &record.trace.events;
+    let moved = weights(events).last().expect("weights").0;
+    let old_ready = |e: &Event| matches!(e, Event::Replica(h) if h.version == OLD && h.state == ReplicaState::Ready);
+    let ready = times(events, old_ready).into_iter().find(|&t| t > moved).expect("replicas start");
+    let start = Span::secs(8) + Span::millis(200);
+    // The order to start them follows the new weights by a result and an order: 40 ms.
+    assert_eq!(ready.since(moved), start + Span::millis(40), "fetch, verify, load, warm up");
+    for end in &ends {
+        let in_between = end.arrived > moved && end.arrived < ready;
+        assert_eq!(end.outcome == Outcome::Unavailable, in_between, "{end:?}");
+    }
+    assert!(ends.iter().filter(|e| e.outcome == Outcome::Unavailable).count() > 300);
+    let (_, patient) = story(true);
+    assert!(patient.iter().all(|e| e.outcome != Outcome::Unavailable), "one that waits loses nobody");
+}
+
+#[test]
+fn a_rollback_in_the_middle_of_a_stage_leaves_nothing_of_it() {
+    let eager =
+        || policy(vec![("coin", SignalKind::Coin { share: 1.0 })], vec![rule("heads", 0, Comparison::Greater, 0.5)]);
+    // The look at 62 s falls into the start of the new version's replicas, which are ready at 68 s.
+    let (record, ends) = run(&with_stages(setup(spiked(3), eager(), 1), &[(60, 0.25), (120, 1.0)]), &mut models());
+    let events = &record.trace.events;
+    assert_eq!(times(events, is_rollback), [at(62)]);
+    assert_eq!(done(events), 1);
+    assert!(times(events, |e| matches!(e, Event::Stage { .. })).is_empty());
+    assert!(weights(events).iter().all(|(_, w)| *w == Weight::NONE));
+    assert!(ends.iter().all(|e| e.version == OLD && e.outcome == Outcome::Answered));
+    let last = events.iter().rev().find_map(|r| match &r.event {
+        Event::Replica(health) if health.version == NEW => Some(health.state),
+        _ => None,
+    });
+    assert_eq!(last, Some(ReplicaState::Stopped));
+}
+
+#[test]
+fn halt_goes_no_further_and_not_back_and_alert_only_tells() {
+    let story = |then: Verdict| {
+        let mut policy = latency_policy();
+        policy.rules[0].then = then;
+        let mut config = spiked(3);
+        config.faults = vec![spike(100)];
+        record(&with_stages(setup(config, policy, 1), &[(60, 0.25), (300, 1.0)]))
+    };
+    for (then, expected) in [(Verdict::Halt, vec![0, 25]), (Verdict::Alert, vec![0, 25, 100])] {
+        let record = story(then);
+        let events = &record.trace.events;
+        let shares: Vec<u32> = weights(events).iter().map(|(_, w)| w.0 / 10_000).collect();
+        assert_eq!(shares, expected, "{then:?}");
+        let decided = times(events, |e| matches!(e, Event::Decided(d) if d.verdict == then && d.refused.is_none()));
+        assert_eq!(decided.len(), 1, "{then:?} is told once");
+        assert_eq!(done(events), 0);
+    }
+}
+
+/// Rollouts, reverts and rights of all kinds, with results lost and doubled.
+fn stories() -> impl Strategy<Value = Setup> {
+    let rollout = (30..90u64, 20..90u64, 0.05..0.9f64, 0..60u64, 0..2u32);
+    let revert = (prop::collection::vec(0.05..0.95f64, 0..3), 1..30u64, 1..12u64, prop::bool::ANY);
+    let luck = (0.0..0.3f64, 0.0..0.6f64, 0.0..1.0f64, 0.0..0.4f64);
+    (rollout, revert, luck, 0..1000u64).prop_map(|(rollout, revert, (heads, lost, doubled, loss), seed)| {
+        let (first, then, share, delay, standby) = rollout;
+        let (steps, every, patience, gated) = revert;
+        let mut policy =
+            policy(vec![("coin", SignalKind::Coin { share: heads })], vec![rule("heads", 0, Comparison::Greater, 0.5)]);
+        let mut steps: Vec<Weight> = steps.into_iter().chain([0.0]).map(Weight::from_share).collect();
+        steps.sort_by(|a, b| b.cmp(a));
+        policy.revert.steps = steps;
+        policy.revert.every = Span::secs(every);
+        policy.revert.patience = Span::secs(patience);
+        policy.revert.gate = gated.then_some(SignalId(0));
+        policy.revert.gate_patience = Span::secs(20);
+        let mut config = world(20.0, Span::secs(420), 3);
+        config.telemetry.loss = loss;
+        let mut story = with_stages(setup(config, policy, seed), &[(first, share), (first + then, 1.0)]);
+        let mut rollout = RolloutConfig::clone(&story.rollout);
+        rollout.scale_down_delay = Span::secs(delay);
+        rollout.standby = standby;
+        story.rollout = Arc::new(rollout);
+        story.results = Results { doubled, lost };
+        story
+    })
+}
+
+#[test]
+fn whatever_the_luck_a_rollback_ends_on_the_old_version_and_loses_nobody() {
+    let models = RefCell::new(models());
+    let reverts = RefCell::new([0, 0]);
+    let claim = |story: Setup| {
+        let (record, ends) = run(&story, &mut models.borrow_mut());
+        let events = &record.trace.events;
+        let rollbacks = times(events, is_rollback);
+        prop_assert!(rollbacks.len() <= 1 && done(events) <= rollbacks.len());
+        let unserved = ends.iter().find(|e| e.outcome != Outcome::Answered);
+        prop_assert!(unserved.is_none(), "replicas are there before traffic is: {unserved:?}");
+        let sent = orders(events);
+        let results: Vec<u64> = events
+            .iter()
+            .filter_map(|r| match &r.event {
+                Event::OrderEnded(result) => Some((result.action.0, result.end.clone())),
+                _ => None,
+            })
+            .inspect(|(id, end)| assert!(*end == ActionEnd::Ok && sent.contains_key(id), "order {id}: {end:?}"))
+            .map(|(id, _)| id)
+            .collect();
+        prop_assert_eq!(results.len(), results.iter().collect::<BTreeSet<_>>().len(), "one end each");
+        reverts.borrow_mut()[usize::from(!rollbacks.is_empty())] += 1;
+        // A revert takes a minute and a half at most: three steps, their gates, a cold start.
+        let Some(&decided) = rollbacks.first().filter(|t| **t < at(250)) else { return Ok(()) };
+        prop_assert_eq!(done(events), 1, "decided at {}", decided);
+        let (back, share) = *weights(events).last().expect("weights");
+        prop_assert_eq!(share, Weight::NONE);
+        prop_assert!(ends.iter().all(|e| e.version == OLD || e.arrived <= back));
+        let since: Vec<Weight> = weights(events).into_iter().filter(|(t, _)| *t > decided).map(|(_, w)| w).collect();
+        let before = weights(events).iter().rev().find(|(t, _)| *t <= decided).map(|(_, w)| *w);
+        prop_assert!(
+            since.is_sorted_by(|a, b| a >= b) && since.first() <= before.as_ref(),
+            "{:?}, {:?}",
+            before,
+            since
+        );
+        let mut states: BTreeMap<u32, (VersionId, ReplicaState)> = BTreeMap::new();
+        for recorded in events {
+            if let Event::Replica(health) = &recorded.event {
+                states.insert(health.replica.0, (health.version, health.state));
+            }
+        }
+        let ready = |v: VersionId| states.values().filter(|s| **s == (v, ReplicaState::Ready)).count();
+        prop_assert_eq!((ready(OLD), ready(NEW)), (3, 0), "all of the old, none of the new");
+        Ok(())
+    };
+    let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    // The stories are too long to print: what is shown of a failed one is how it is told, and its events.
+    let failed = TestRunner::new_with_rng(config, rng).run(&stories(), claim);
+    if let Err(TestError::Fail(why, story)) = failed {
+        let Setup { rollout, policy, results, seed, .. } = &story;
+        let events = record(&story).trace.events;
+        let told: Vec<String> = events.iter().map(|r| format!("{} {:?}", r.at, r.event)).collect();
+        panic!("{why}\n{rollout:?}\n{:?}\n{results:?} {seed:?}\n{}", policy.revert, told.join("\n"));
+    }
+    let [without, with] = reverts.into_inner();
+    assert!(without > 0 && with > 20, "{with} of {} were rolled back", with + without);
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Telemetry
 
@@ -299,6 +457,55 @@ fn labels_of_a_lost_scrape_come_with_the_next_and_its_log_rows_never() {
     };
     let (some, all) = (rows(&told), rows(&full));
     assert!(all.iter().all(|(o, t)| some.get(o) == (!gaps.contains(t)).then_some(t)), "rows come in time or never");
+}
+
+#[test]
+fn telemetry_tells_what_has_happened_by_the_scrape_and_nothing_of_what_follows() {
+    let mut config = lossy(0.0);
+    config.fleet.queue = 1;
+    config.fleet.service = Distribution::Exponential { mean: Span::millis(80) };
+    let told = plant(config, 8, &mut models());
+    let by_ordinal: BTreeMap<u64, &RequestEnd> = told.ends.iter().map(|e| (e.request.ordinal, e)).collect();
+    let (mut scrapes, mut labelled) = (0, 0);
+    for (seen, input) in &told.inputs {
+        match input {
+            Input::Metrics(metrics) => {
+                scrapes += 1;
+                let mut counted = [0u64; 6];
+                let ended = told.ends.iter().filter(|e| e.ended <= metrics.scraped_at);
+                ended.for_each(|e| counted[e.outcome as usize] += 1);
+                let mut found = [0u64; 6];
+                for row in &metrics.rows {
+                    found.iter_mut().zip(row.ended).for_each(|(sum, n)| *sum += n);
+                }
+                assert_eq!(found, counted, "at {}", metrics.scraped_at);
+                assert!(found.iter().filter(|n| **n > 0).count() >= 3, "answered, timed out, shed: {found:?}");
+                assert_eq!(*seen, metrics.scraped_at + Span::secs(2));
+            }
+            Input::Observations(batch) => {
+                for (i, ordinal) in batch.ordinals.iter().enumerate() {
+                    let end = by_ordinal[ordinal];
+                    assert_eq!((end.ended, end.score.to_bits()), (batch.ended[i], batch.scores[i].to_bits()));
+                    assert!(end.ended <= batch.scraped_at && batch.scraped_at.since(end.ended) <= Span::secs(15));
+                }
+            }
+            Input::Labels(batch) => {
+                for (ordinal, label) in batch.ordinals.iter().zip(&batch.labels) {
+                    let end = by_ordinal[ordinal];
+                    // Labels of this plant take 30 s: two scrapes.
+                    let known = end.ended + Span::secs(30);
+                    assert_eq!(batch.scraped_at.0, known.0.next_multiple_of(Span::secs(15).0));
+                    assert_eq!(end.truth.to_bits(), label.to_bits());
+                    labelled += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(scrapes, 60);
+    let due = told.ends.iter().filter(|e| e.outcome.is_answered() && e.ended + Span::secs(30) <= at(900)).count();
+    let share = f64::from(labelled) / due as f64;
+    assert!((share - 0.95).abs() < 4.0 * (0.95 * 0.05 / due as f64).sqrt(), "5 % never come: {share}");
 }
 
 fn times_of_gaps(told: &common::Told) -> BTreeSet<SimTime> {

@@ -13,9 +13,10 @@ use rollcage::report::fold::RunRecord;
 use rollcage::sim::{Setup, Sim};
 use rollcage::time::{SimTime, Span};
 use rollcage::trace::Digests;
-use rollcage::world::config::{Bound, Effect, Fault, Payload, WorldConfig};
+use rollcage::world::config::{Bound, Effect, Fault, Payload, Table, WorldConfig};
 use rollcage::world::distribution::Distribution;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 const RATE: f64 = 100.0;
 const HORIZON: Span = Span::secs(600);
@@ -320,4 +321,30 @@ fn two_runs_compare_equal_only_where_they_stand_alike() {
     assert!(early != late, "a second apart");
     early.run_until(at(101), &mut models).expect("runs");
     assert!(early == late, "at the same second");
+}
+
+#[test]
+fn a_fork_equals_its_origin_where_values_are_missing() {
+    // A feature that is missing in every third row, and labels that are missing in every fifth.
+    let rows = 500;
+    let value = |i: usize| if i.is_multiple_of(3 * 16) { f32::NAN } else { (i % 7) as f32 - 3.0 };
+    let label = |i: usize| if i.is_multiple_of(5) { f32::NAN } else { (i % 2) as f32 };
+    let table = Table {
+        columns: (0..16).map(|i| format!("x{i}")).collect(),
+        values: (0..rows * 16).map(value).collect(),
+        labels: (0..rows).map(label).collect(),
+        segments: vec![rollcage::id::SegmentId(0); rows],
+        at: Vec::new(),
+        label_delay: Vec::new(),
+    };
+    let mut config = eventful();
+    config.sources[0].payload = Payload::Replay { table: Arc::new(table), iid: true };
+    let story = setup(config, label_reader(), 5);
+    let mut models = models();
+    let mut run = Sim::new(&story, &mut models).expect("starts");
+    for second in [7, 16, 40, 241, 300, 599, 601] {
+        run.run_until(at(second), &mut models).expect("runs");
+        let fork = run.clone();
+        assert!(fork == run, "at {second} s");
+    }
 }

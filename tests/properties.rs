@@ -12,6 +12,7 @@ use rollcage::sim::Setup;
 use rollcage::time::{SimTime, Span};
 use rollcage::world::config::{Bound, Effect, Source, WorldConfig};
 use rollcage::world::distribution::Distribution;
+use rollcage::world::plant::World;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -198,4 +199,21 @@ fn a_revert_in_steps_sends_users_back_once() {
     assert!(all.contains(&vec![OLD, NEW, OLD]));
     assert!(all.iter().all(|m| m.len() <= 3), "out once and back once: {all:?}");
     assert!(at(480) >= sorted.last().expect("some").arrived);
+}
+
+#[test]
+fn an_arrival_can_be_found_again_without_running_the_plant() {
+    let mut config = world(80.0, Span::secs(240), 2);
+    config.sources.push(Source { name: "other".to_owned(), ..config.sources[0].clone() });
+    config.faults = vec![fault("surge", 100, Effect::Surge { source: SourceId(1), factor: 3.0 })];
+    let story = story(config, 6);
+    let (_, ends) = run(&story, &mut models());
+    let sources: BTreeSet<u16> = ends.iter().map(|e| e.request.source.0).collect();
+    assert_eq!(sources, BTreeSet::from([0, 1, 2]), "two declared and what the surge adds");
+    for end in ends.iter().step_by(371) {
+        let (id, ordinal) = (end.request.source, end.request.ordinal);
+        let found = World::arrival(&story.world, &story.faults, story.seed, id, ordinal);
+        assert_eq!(found, Some(end.arrived), "{:?}", end.request);
+    }
+    assert_eq!(World::arrival(&story.world, &story.faults, story.seed, SourceId(0), 1 << 20), None);
 }
