@@ -203,6 +203,19 @@ fn a_revert_in_steps_goes_through_its_steps_in_time() {
 }
 
 #[test]
+fn a_revert_never_gives_the_bad_version_more_than_it_has() {
+    let story = |share: f64| {
+        let mut config = spiked(3);
+        config.faults = vec![spike(100)];
+        let shares = weights(&record(&with_stages(setup(config, stepped(), 1), &[(60, share)])).trace.events);
+        shares.iter().map(|(_, w)| w.0 / 10_000).collect::<Vec<_>>()
+    };
+    assert_eq!(story(0.6), [0, 60, 50, 20, 0]);
+    assert_eq!(story(0.3), [0, 30, 20, 0]);
+    assert_eq!(story(0.1), [0, 10, 0]);
+}
+
+#[test]
 fn a_gate_holds_a_step_until_it_opens_or_patience_ends() {
     let gated = |patience: u64, until: Option<u64>| {
         let mut policy = stepped();
