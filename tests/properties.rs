@@ -68,11 +68,10 @@ fn broken(config: &WorldConfig, seed: u64, ends: &[RequestEnd]) -> Option<String
         }
         let (took, deadline) = (end.ended.since(end.arrived), end.arrived + config.fleet.timeout);
         let fits = match end.outcome {
-            Outcome::Answered | Outcome::Failed => took > Span::ZERO && end.ended <= deadline && end.replica.is_some(),
             Outcome::TimedOut => end.ended == deadline && end.replica.is_some(),
             Outcome::Shed => took == Span::ZERO && end.replica.is_some(),
             Outcome::Unavailable => took == Span::ZERO && end.replica.is_none(),
-            Outcome::Lost => end.ended <= deadline && end.replica.is_some(),
+            Outcome::Answered | Outcome::Failed | Outcome::Lost => end.ended <= deadline && end.replica.is_some(),
         };
         if !fits || end.score.is_nan() == end.outcome.is_answered() {
             return Some(format!("{end:?} does not fit its outcome"));
