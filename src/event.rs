@@ -174,7 +174,7 @@ pub struct GaugeRow {
 }
 
 /// Rows of the router's log for one source and version, column by column; all columns have the same length.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Observations {
     /// When the log was read.
     pub scraped_at: SimTime,
@@ -193,6 +193,19 @@ pub struct Observations {
     /// One column per feature of the source (as received, before the version's transform); NaN is a missing value.
     /// Empty when no signal of the policy reads features.
     pub features: Vec<Vec<f32>>,
+}
+
+/// By bits: a missing value (NaN) equals itself.
+impl PartialEq for Observations {
+    fn eq(&self, other: &Self) -> bool {
+        let same =
+            |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
+        (self.scraped_at, self.source, self.version) == (other.scraped_at, other.source, other.version)
+            && (&self.ordinals, &self.ended, &self.segments) == (&other.ordinals, &other.ended, &other.segments)
+            && same(&self.scores, &other.scores)
+            && self.features.len() == other.features.len()
+            && self.features.iter().zip(&other.features).all(|(a, b)| same(a, b))
+    }
 }
 
 /// Labels that became known since the last scrape, in order of (time known, ordinal).

@@ -2,7 +2,7 @@
 //! its own journal: what is done is gone from the list, so that nothing is repeated.
 
 use crate::digest::Digest;
-use crate::event::{Action, ActionEnd, ActionKind, ActionResult, Answer, Event, Query, QueryResult};
+use crate::event::{Action, ActionEnd, ActionKind, ActionResult, Answer, Event, Query, QueryResult, Weight};
 use crate::id::{ActionId, ControllerId, SignalId, VersionId};
 use crate::time::{SimTime, Span};
 use std::collections::VecDeque;
@@ -66,6 +66,8 @@ pub struct Executor {
     under_way: Option<UnderWay>,
     /// A pause: (when it ends, gate, when it ends whatever the gate says).
     pause: Option<(SimTime, Option<SignalId>, SimTime)>,
+    /// The weights that the router confirmed last.
+    split: Vec<(VersionId, Weight)>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
 }
@@ -85,6 +87,7 @@ impl Executor {
             steps: VecDeque::new(),
             under_way: None,
             pause: None,
+            split: Vec::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -109,6 +112,12 @@ impl Executor {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.under_way.is_some() || self.pause.is_some() || !self.steps.is_empty()
+    }
+
+    /// The weight of a version as the router confirmed it last; none before it confirmed any.
+    #[must_use]
+    pub fn weight(&self, version: VersionId) -> Weight {
+        self.split.iter().find(|(v, _)| *v == version).map_or(Weight::NONE, |&(_, weight)| weight)
     }
 
     /// The next order to hand to the plant.
@@ -162,6 +171,9 @@ impl Executor {
         match &result.end {
             ActionEnd::Ok if order.expected.is_some() => Progress::Open,
             ActionEnd::Ok => {
+                if let ActionKind::SetWeights(split) = &order.action.kind {
+                    self.split.clone_from(split);
+                }
                 self.under_way = None;
                 self.advance(now)
             }

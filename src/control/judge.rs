@@ -1,6 +1,7 @@
 //! Owns judgement: signals and rules become alarms.
 
 use crate::control::config::{Comparison, Condition, Field, OnMissing, Operand, PolicyConfig};
+use crate::detect::config::SignalConfig;
 use crate::detect::{Detectors, Measurement};
 use crate::event::{Event, Input, Measured, RuleFired, Verdict};
 use crate::id::{RuleId, SignalId, VersionId};
@@ -70,9 +71,23 @@ impl Judge {
             }
             measured.push([candidate, baseline]);
         }
+        events.extend(self.apply(at, &measured));
+        events
+    }
+
+    /// Applies all rules at a scrape that brought nothing: every signal is without a value, whatever was measured last.
+    pub fn look_in_vain(&mut self, at: SimTime) -> Vec<Event> {
+        let none = |s: &SignalConfig| Measurement { values: vec![f64::NAN; s.kind.fields().len()], from: at };
+        let measured: Vec<_> = self.policy.signals.iter().map(|s| [none(s), none(s)]).collect();
+        self.apply(at, &measured)
+    }
+
+    fn apply(&mut self, at: SimTime, measured: &[[Measurement; 2]]) -> Vec<Event> {
+        let mut events = Vec::new();
+        let policy = Arc::clone(&self.policy);
         for (i, rule) in policy.rules.iter().enumerate() {
-            let holds = holds(&rule.when, &measured);
-            let from = evidence_from(&rule.when, &measured).unwrap_or(at);
+            let holds = holds(&rule.when, measured);
+            let from = evidence_from(&rule.when, measured).unwrap_or(at);
             let mut state = self.rules[i];
             match (holds, rule.on_missing) {
                 (Some(true), _) | (None, OnMissing::Fail) => {
@@ -94,7 +109,7 @@ impl Judge {
                     evidence_from: state.from,
                     evidence_to: at,
                     window: self.window(&rule.when).max(at.since(state.from)),
-                    evidence: self.evidence(i, &measured),
+                    evidence: self.evidence(i, measured),
                 }));
             } else if !fails && failed {
                 events.push(Event::RuleCleared { rule: rule_id });

@@ -12,7 +12,8 @@ const WAITING_MAX: usize = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Scored {
     version: VersionId,
-    score: f32,
+    /// The score's bits: one that is NaN equals itself, so that a forked controller equals its origin.
+    score: u32,
     ended: SimTime,
 }
 
@@ -28,8 +29,8 @@ struct Waiting {
 pub struct Labelled {
     keep: usize,
     waiting: Vec<Waiting>,
-    /// (when the request ended, score, label), in the order labels came.
-    pairs: Vec<VecDeque<(SimTime, f32, f32)>>,
+    /// (when the request ended, score's bits, label), in the order labels came.
+    pairs: Vec<VecDeque<(SimTime, u32, f32)>>,
 }
 
 impl Labelled {
@@ -55,7 +56,7 @@ impl Labelled {
             if waiting.scored.len() <= at {
                 waiting.scored.resize(at + 1, None);
             }
-            waiting.scored[at] = Some(Scored { version: batch.version, score, ended });
+            waiting.scored[at] = Some(Scored { version: batch.version, score: score.to_bits(), ended });
         }
         while waiting.scored.len() > WAITING_MAX {
             waiting.scored.pop_front();
@@ -89,7 +90,9 @@ impl Labelled {
     pub fn accuracy(&self, version: VersionId, labels: usize, threshold: f64) -> Option<(u64, u64, SimTime)> {
         let pairs = self.pairs.get(version.index())?;
         let newest = pairs.iter().rev().take(labels);
-        let right = |&&(_, score, label): &&(SimTime, f32, f32)| (f64::from(score) >= threshold) == (label >= 0.5);
+        let right = |&&(_, score, label): &&(SimTime, u32, f32)| {
+            (f64::from(f32::from_bits(score)) >= threshold) == (label >= 0.5)
+        };
         let hits = newest.clone().filter(right).count() as u64;
         let from = newest.clone().map(|p| p.0).min()?;
         Some((hits, newest.count() as u64, from))

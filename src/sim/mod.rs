@@ -59,7 +59,7 @@ pub struct Setup {
 pub struct Results {
     /// Share that arrives twice.
     pub doubled: f64,
-    /// Share that is lost.
+    /// Share that is lost: of the end of an order the controller hears that it is, of an answer nothing.
     pub lost: f64,
 }
 
@@ -215,15 +215,16 @@ impl Sim {
     }
 
     fn deliver(&mut self, at: SimTime, input: Input) {
-        let copies = match &input {
-            Input::ActionResult(_) if self.luck.uniform() < self.results.doubled => 2,
-            _ => 1,
-        };
+        let mut copies = 1;
         let mut input = input;
-        if let Input::ActionResult(result) = &mut input
-            && self.luck.uniform() < self.results.lost
-        {
-            result.end = ActionEnd::Lost;
+        if matches!(input, Input::ActionResult(_) | Input::QueryResult(_)) {
+            copies += u32::from(self.luck.uniform() < self.results.doubled);
+            let lost = self.luck.uniform() < self.results.lost;
+            match &mut input {
+                Input::ActionResult(result) if lost => result.end = ActionEnd::Lost,
+                Input::QueryResult(_) if lost => copies = 0,
+                _ => {}
+            }
         }
         for _ in 0..copies {
             let place = self.next_place();

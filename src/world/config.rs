@@ -105,7 +105,7 @@ pub enum Payload {
 }
 
 /// Recorded requests.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Table {
     /// Feature names.
     pub columns: Vec<String>,
@@ -126,6 +126,18 @@ impl Table {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.labels.len()
+    }
+}
+
+/// By bits: a missing value (NaN) equals itself.
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        let same =
+            |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
+        (&self.columns, &self.segments) == (&other.columns, &other.segments)
+            && (&self.at, &self.label_delay) == (&other.at, &other.label_delay)
+            && same(&self.values, &other.values)
+            && same(&self.labels, &other.labels)
     }
 }
 

@@ -213,6 +213,10 @@ impl World {
         let (controller, id) = (order.controller, order.id);
         if let Some(end) = self.orders.ends.get(&(controller, id)) {
             if let Some(end) = end.clone() {
+                if let ActionKind::Query(query) = &order.kind {
+                    // The answer may have been lost; asking again changes nothing.
+                    self.reply(now, id, query, out);
+                }
                 self.answer(now, ActionResult { action: id, end }, out);
             }
             return;
@@ -241,9 +245,7 @@ impl World {
                 }
             }
             ActionKind::Query(query) => {
-                let answer = self.query(query);
-                let result = QueryResult { action: id, answer };
-                out.inputs.push((now + CONTROL_DELAY, Input::QueryResult(result)));
+                self.reply(now, id, query, out);
                 ActionEnd::Ok
             }
             ActionKind::Notify(_) => ActionEnd::Ok,
@@ -260,6 +262,11 @@ impl World {
 
     fn answer(&mut self, now: SimTime, result: ActionResult, out: &mut Effects) {
         out.inputs.push((now + CONTROL_DELAY, Input::ActionResult(result)));
+    }
+
+    fn reply(&self, now: SimTime, action: ActionId, query: &Query, out: &mut Effects) {
+        let result = QueryResult { action, answer: self.query(query) };
+        out.inputs.push((now + CONTROL_DELAY, Input::QueryResult(result)));
     }
 
     fn scale(&mut self, now: SimTime, version: VersionId, replicas: u32, out: &mut Effects) {

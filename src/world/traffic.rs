@@ -22,7 +22,7 @@ pub const BLOCK: usize = crate::world::inference::BLOCK;
 pub const NO_LABEL: Span = Span(u64::MAX);
 
 /// `BLOCK` consecutive requests of one source.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Block {
     /// Ordinal of the first row, a multiple of [`BLOCK`].
     pub first: u64,
@@ -44,6 +44,18 @@ pub struct Block {
     pub segment: Vec<SegmentId>,
     /// Identity of `features`.
     pub payload: [u8; 32],
+}
+
+/// By bits: a missing value (NaN) equals itself, so that a forked plant equals its origin.
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |values: &[f32]| -> Vec<u32> { bytemuck::cast_slice(values).to_vec() };
+        (self.first, self.width, self.payload) == (other.first, other.width, other.payload)
+            && (&self.arrived, &self.label_delay) == (&other.arrived, &other.label_delay)
+            && (&self.service, &self.route, &self.segment) == (&other.service, &other.route, &other.segment)
+            && bits(&self.features) == bits(&other.features)
+            && bits(&self.truth) == bits(&other.truth)
+    }
 }
 
 /// Drift that a fault puts on a source.

@@ -12,7 +12,7 @@ use crate::control::governance::Governance;
 use crate::control::judge::{Judge, Pair};
 use crate::detect::counters::Scrapes;
 use crate::event::{Action, ActionKind, Decided, Event, Input, Metrics, Verdict, Weight};
-use crate::id::ControllerId;
+use crate::id::{ControllerId, RuleId};
 use crate::rng::Seed;
 use crate::time::{SimTime, Span};
 use std::collections::VecDeque;
@@ -51,6 +51,8 @@ pub struct Controller {
     level_before: Option<Level>,
     verify_at: Option<SimTime>,
     alerted: Vec<bool>,
+    /// The refusal told last: for which rules, and why.
+    refusal: Option<(Vec<RuleId>, String)>,
     events: VecDeque<Event>,
 }
 
@@ -77,6 +79,7 @@ impl Controller {
             level_before: None,
             verify_at: None,
             alerted: vec![false; policy.rules.len()],
+            refusal: None,
             events: VecDeque::new(),
             policy,
             rollout,
@@ -99,10 +102,15 @@ impl Controller {
                 self.scrapes.take(metrics);
                 self.verify(now, metrics);
                 if self.weight > Weight::NONE {
-                    self.look(now, metrics.scraped_at);
+                    let pair = Pair { candidate: self.rollout.to, baseline: self.rollout.from };
+                    let changed = self.judge.look(metrics.scraped_at, pair);
+                    self.conclude(now, changed);
                 }
             }
-            Input::Gap(gap) if self.weight > Weight::NONE => self.look(now, gap.to),
+            Input::Gap(gap) if self.weight > Weight::NONE => {
+                let changed = self.judge.look_in_vain(gap.to);
+                self.conclude(now, changed);
+            }
             _ => self.judge.take(input),
         }
     }
@@ -214,21 +222,25 @@ impl Controller {
         }
     }
 
-    fn look(&mut self, now: SimTime, at: SimTime) {
-        let pair = Pair { candidate: self.rollout.to, baseline: self.rollout.from };
-        let fired = self.judge.look(at, pair);
-        self.events.extend(fired);
-        let Some((verdict, rules)) = self.judge.verdict() else { return };
+    /// Tells what a look changed, and does what the failing rules ask for.
+    fn conclude(&mut self, now: SimTime, changed: Vec<Event>) {
+        self.events.extend(changed);
+        let Some((verdict, rules)) = self.judge.verdict() else {
+            self.refusal = None;
+            return;
+        };
         let reverting = self.purpose == Some(Purpose::Revert);
         match verdict {
             Verdict::Rollback if !reverting => {
                 let refused = self.governance.rollback(now).err();
-                let told_before = refused.is_some() && rules.iter().all(|r| self.alerted[r.index()]);
-                if !told_before {
-                    rules.iter().for_each(|r| self.alerted[r.index()] = true);
-                    self.events.push_back(Event::Decided(Decided { verdict, rules, refused: refused.clone() }));
+                let granted = refused.is_none();
+                let refusal = refused.clone().map(|reason| (rules.clone(), reason));
+                // A refusal is told once for as long as the same rules fail and the reason stays the same.
+                if granted || refusal != self.refusal {
+                    self.events.push_back(Event::Decided(Decided { verdict, rules, refused }));
                 }
-                if refused.is_none() {
+                self.refusal = refusal;
+                if granted {
                     self.revert(now);
                 }
             }
@@ -260,7 +272,10 @@ impl Controller {
         if how.wait_ready {
             steps.push(scale_up.clone());
         }
-        for (i, &left) in how.steps.iter().enumerate() {
+        // A step that would give the bad version more than it has is left out.
+        let now_has = self.executor.weight(to);
+        let down = how.steps.iter().filter(|&&left| left < now_has || left == Weight::NONE);
+        for (i, &left) in down.enumerate() {
             if i > 0 {
                 steps.push(Step::Pause { span: how.every, gate: how.gate, patience: how.gate_patience });
             }
