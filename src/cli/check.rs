@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Scenario files
+    /// Scenario files, or folders of them
     #[arg(required = true)]
     scenarios: Vec<PathBuf>,
     /// A policy to check with each, instead of its own
@@ -23,7 +23,7 @@ impl Check {
     pub(super) fn execute(self) -> Result<Exit, Stop> {
         let lab = lab()?;
         let mut found = Vec::new();
-        for scenario in &self.scenarios {
+        for scenario in &crate::cli::verify::expand(&self.scenarios)? {
             match plan(&lab, scenario, self.policy.as_deref()) {
                 Ok(plan) if self.format == Format::Human => {
                     let (faults, expectations) = (plan.world.faults.len(), plan.expectations.len());

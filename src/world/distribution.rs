@@ -58,3 +58,38 @@ impl Distribution {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! The inverted variates against those of `rand_distr`, which draws them by other methods.
+
+    use super::*;
+    use crate::rng::{Seed, Stream};
+    use crate::stats::ks::statistic_sorted;
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha8Rng;
+
+    const DRAWS: usize = 20_000;
+
+    fn p_value(ours: Distribution, theirs: impl rand_distr::Distribution<f64>) -> f64 {
+        let mut stream = Stream::named(Seed(1), "test", "spans");
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut a: Vec<f64> = (0..DRAWS).map(|_| ours.at(stream.uniform()).as_secs_f64()).collect();
+        let mut b: Vec<f64> = (0..DRAWS).map(|_| theirs.sample(&mut rng)).collect();
+        a.sort_by(f64::total_cmp);
+        b.sort_by(f64::total_cmp);
+        statistic_sorted(&a, &b).expect("two samples").p_value()
+    }
+
+    #[test]
+    fn spans_are_distributed_as_their_names_say() {
+        let lognormal = Distribution::lognormal(Span::millis(4), Span::millis(12));
+        let sigma = libm::log(3.0) / Z99;
+        let reference = rand_distr::LogNormal::new(libm::log(0.004), sigma).expect("a scale");
+        assert!(p_value(lognormal, reference) > 1e-3);
+        let exponential = Distribution::Exponential { mean: Span::millis(10) };
+        assert!(p_value(exponential, rand_distr::Exp::new(100.0).expect("a rate")) > 1e-3);
+        // The test can fail: a lognormal is no exponential of the same median.
+        assert!(p_value(lognormal, rand_distr::Exp::new(std::f64::consts::LN_2 / 0.004).expect("a rate")) < 1e-9);
+    }
+}

@@ -89,6 +89,8 @@ impl World {
         state.active = true;
         out.events.push((now, Event::FaultStarted { fault: FaultId(i) }));
         let config = std::sync::Arc::clone(&self.config);
+        // What is bound to a version that nobody is sent to does not act.
+        self.versions_in_traffic(now, out);
         if let Effect::CorruptWeights { version, corrupted, mapped: true, .. } = &config.faults[usize::from(i)].effect {
             // Replicas serve from pages mapped from the file: those that run see the rot at once.
             if !models_load(models, corrupted)? {
