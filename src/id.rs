@@ -68,6 +68,8 @@ pub struct Names {
     pub rules: Vec<String>,
     /// Signals of the policy.
     pub signals: Vec<String>,
+    /// The fields of each signal's measurements, in their order.
+    pub fields: Vec<Vec<String>>,
 }
 
 impl Names {
@@ -98,6 +100,11 @@ impl Names {
     #[must_use]
     pub fn rule(&self, id: RuleId) -> &str {
         Self::word(&self.rules, id.index())
+    }
+    /// The name of a field of a signal's measurements, by its place.
+    #[must_use]
+    pub fn field(&self, id: SignalId, place: usize) -> &str {
+        self.fields.get(id.index()).map_or("?", |fields| Self::word(fields, place))
     }
     /// The signal's name.
     #[must_use]

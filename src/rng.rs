@@ -91,11 +91,12 @@ mod tests {
 
     #[test]
     fn streams_keep_their_values_for_ever() {
-        // Golden: a change here is value-breaking for every recorded digest.
+        // Golden: a change here is value-breaking for every recorded digest. The words are those of ChaCha8 (D. J. Bernstein's
+        // layout, counter and nonce zero) under the BLAKE3 key, computed apart from this crate.
         let mut s = Stream::named(Seed(1), "golden", "words");
         assert_eq!([s.word(), s.word()], GOLDEN);
     }
-    const GOLDEN: [u32; 2] = [0, 0];
+    const GOLDEN: [u32; 2] = [2_144_270_372, 181_821_150];
 
     #[test]
     fn uniforms_stay_inside_the_open_interval() {

@@ -118,7 +118,7 @@ impl fmt::Display for Span {
             write!(f, "{} ms", (ns + 500_000) / 1_000_000)
         } else if s < 60 {
             let ms = ns / 1_000_000;
-            if ms % 1000 == 0 { write!(f, "{s} s") } else { write!(f, "{:.1} s", ms as f64 / 1e3) }
+            if ms.is_multiple_of(1000) { write!(f, "{s} s") } else { write!(f, "{:.1} s", ms as f64 / 1e3) }
         } else {
             let s = ns.saturating_add(NS_PER_S / 2) / NS_PER_S;
             let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);

@@ -198,6 +198,14 @@ fn wrong_types_units_and_ranges() {
         &[(s, 9, 12, "is not a finite number that fits", "")],
     );
     check(&[(s, "weight = 0.5", "weight = 1.5")], &[(s, 18, 33, "must be at most 1", "")]);
+    check(
+        &[(
+            s,
+            "kind = \"latency-spike\"\nat = \"3m\"\nversion = \"v2\"\nfactor = 3.0\nharmful = true\ncurable_by_rollback = true",
+            "kind = \"traffic-surge\"\nat = \"3m\"\nfactor = 1.0\nharmful = false",
+        )],
+        &[(s, 22, 10, "must be above 1", "")],
+    );
     check(&[(s, "factor = 3.0", "factor = nan")], &[(s, 23, 10, "not a finite number", "")]);
     check(&[(s, "p99 = \"12ms\"", "p99 = \"2ms\"")], &[(s, 10, 60, "below its median", "")]);
 }

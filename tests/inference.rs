@@ -315,6 +315,7 @@ fn a_worker_limits_itself() {
 
 #[cfg(unix)]
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the worker is another process: it hangs in real time")]
 fn a_worker_that_is_killed_counts_as_crashed_and_is_replaced() {
     let kill = |id: u32| {
         let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();

@@ -691,6 +691,7 @@ fn report(trial: &RunRecord, a: &Assessment) -> TrialReport {
         harm_avoided: a.harm_avoided,
         policy_harm: a.policy_harm,
         joint_harm: a.joint_harm,
+        users_hurt: None,
         rollbacks: a.rollbacks,
         budget_spent: a.budget_spent,
         horizon: at(HORIZON as f64),

@@ -125,8 +125,8 @@ pub fn trial(plan: &Plan, seed: u64, keep_requests: bool, models: &mut Predictio
     let removable: Vec<bool> = facts.iter().map(|f| !matches!(f.kind, FaultKind::Natural)).collect();
     let several = removable.iter().filter(|&&r| r).count() > 1;
     let mut without = Vec::new();
-    for i in 0..facts.len() {
-        without.push(match several && removable[i] {
+    for (i, &removable) in removable.iter().enumerate() {
+        without.push(match several && removable {
             true => {
                 let rest = || bench.faults(|j| j != i);
                 Some((bench.run(false, rest(), models)?, bench.run(true, rest(), models)?))
@@ -145,6 +145,11 @@ pub fn trial(plan: &Plan, seed: u64, keep_requests: bool, models: &mut Predictio
         World::arrival(&bench.setup.world, &bench.setup.faults, Seed(seed), source, ordinal).unwrap_or(SimTime::NEVER)
     };
     let assessed = assess(&facts, &runs, &plan.objective, plan.world.horizon, &arrival);
+    let natural = facts.iter().any(|f| matches!(f.kind, FaultKind::Natural));
+    let users_hurt = (!natural).then(|| {
+        let hurt = record.bits.all_only_here(&policy_clean.bits);
+        World::distinct_users(&bench.setup.world, &bench.setup.faults, Seed(seed), hurt)
+    });
     let reference_runs = 3 + 2 * without.iter().flatten().count() as u32;
     let trace = record.trace;
     let parts = [&trace.digests.exogenous, &trace.digests.inference, &trace.digests.decisions];
@@ -164,6 +169,7 @@ pub fn trial(plan: &Plan, seed: u64, keep_requests: bool, models: &mut Predictio
         harm_avoided: assessed.harm_avoided,
         policy_harm: assessed.policy_harm,
         joint_harm: assessed.joint_harm,
+        users_hurt,
         rollbacks: assessed.rollbacks,
         budget_spent: assessed.budget_spent,
         horizon: plan.world.horizon,

@@ -85,6 +85,19 @@ enum Stop {
 /// Runs the command line of this process; its exit code.
 #[must_use]
 pub fn main() -> i32 {
+    caught(dispatch)
+}
+
+/// A panic is a bug of rollcage: its message is out already, the way back to it follows.
+fn caught(command: fn() -> i32) -> i32 {
+    std::panic::catch_unwind(command).unwrap_or_else(|_| {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        eprintln!("this is a bug of rollcage; reproduce: rollcage {}", arguments.join(" "));
+        Exit::Unexpected as i32
+    })
+}
+
+fn dispatch() -> i32 {
     if std::env::args().nth(1).as_deref() == Some(crate::world::inference::WORKER_ARGUMENT) {
         return crate::world::inference::worker_main();
     }
@@ -181,4 +194,15 @@ fn colour(error: bool) -> bool {
 fn print(text: &str) {
     use std::io::Write as _;
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exit, caught};
+
+    #[test]
+    fn a_panic_ends_with_the_code_that_the_table_has_for_it() {
+        assert_eq!(caught(|| panic!("planted")), Exit::Unexpected as i32);
+        assert_eq!(caught(|| 5), 5);
+    }
 }

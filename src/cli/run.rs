@@ -103,7 +103,7 @@ impl Run {
         let (told, heard) = mpsc::channel();
         let bar = std::thread::spawn(move || show_progress(u64::from(seeds), &heard));
         let kept = lab.trials(plan, range, jobs, &told, |done| Kept::of(done.report)).map_err(environment);
-        let wall_s = started.elapsed().as_secs_f64();
+        let wall_s = crate::campaign::lab::now().duration_since(started).as_secs_f64();
         drop(told);
         let _ = bar.join();
         let kept = kept?;

@@ -140,7 +140,8 @@ pub enum OnMissing {
 /// How a revert is carried out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revert {
-    /// The bad version's weight after each step, ending with none. One step is "at once".
+    /// What is left to the bad version after each step, as a share of the weight it had; ends with none. One step is "at
+    /// once".
     pub steps: Vec<Weight>,
     /// Between two steps.
     pub every: Span,

@@ -118,6 +118,13 @@ impl Judge {
         events
     }
 
+    /// Clears all rules: the version they were about has left, and with it the evidence.
+    pub fn clear(&mut self) -> impl Iterator<Item = Event> {
+        let states = std::mem::replace(&mut self.rules, vec![RuleState::default(); self.policy.rules.len()]);
+        let failing = states.into_iter().enumerate().filter(|(_, state)| state.fails);
+        failing.map(|(i, _)| Event::RuleCleared { rule: RuleId(i as u16) })
+    }
+
     /// The gravest thing that failing rules ask for, and the rules that ask for it.
     #[must_use]
     pub fn verdict(&self) -> Option<(Verdict, Vec<RuleId>)> {
@@ -182,7 +189,7 @@ fn number(x: f64) -> String {
     }
 }
 
-fn read<'m>(field: Field, measured: &'m [[Measurement; 2]]) -> Option<&'m Measurement> {
+fn read(field: Field, measured: &[[Measurement; 2]]) -> Option<&Measurement> {
     measured.get(field.signal.index()).map(|m| &m[usize::from(field.baseline)])
 }
 

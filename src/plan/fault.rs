@@ -126,8 +126,8 @@ faults! {
         duration: Option<PositiveDuration>,
         /// Which source of traffic, where there are several.
         source: Option<String>,
-        /// The arrival rate is multiplied by this.
-        #[schemars(extend("exclusiveMinimum" = 0), range(max = 1000))]
+        /// The arrival rate is multiplied by this, more than 1: a surge adds requests and takes none away.
+        #[schemars(extend("exclusiveMinimum" = 1), range(max = 1000))]
         factor: f64,
     }
     /// A model is bad from birth; its fault-free twin ships `clean` instead.

@@ -61,9 +61,15 @@ pub fn load_from(
         let mut names = whole.names;
         names.rules = policy.rules.iter().map(|r| r.name.clone()).collect();
         names.signals = policy.signals.iter().map(|s| s.name.clone()).collect();
+        names.fields = policy.signals.iter().map(|s| s.kind.fields().iter().map(|&f| f.to_owned()).collect()).collect();
         let columns = plant.columns.unwrap_or_default();
         return Ok(Plan {
-            fault_words: whole.world.faults.iter().map(|f| words::fault(f, &names, &columns)).collect(),
+            fault_words: whole
+                .world
+                .faults
+                .iter()
+                .map(|f| words::fault(f, &names, &columns, &whole.world.versions))
+                .collect(),
             name: s.name,
             summary: s.summary,
             look_at: s.look_at,

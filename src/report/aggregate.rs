@@ -170,7 +170,7 @@ pub fn aggregate(trials: &[TrialFigures]) -> Aggregate {
 
 /// The incidents that delays are about.
 pub(crate) fn incidents(trials: &[TrialFigures]) -> impl Iterator<Item = &Incident> {
-    trials.iter().flat_map(|t| &t.incidents).filter(|i| i.counts())
+    trials.iter().flat_map(|t| &t.incidents).filter(|i| i.has_delays())
 }
 
 /// A delay of every incident that counts; incidents for which it has no beginning are left out.

@@ -85,6 +85,16 @@ impl BadBits {
         self.sources.iter().enumerate().map(per_source).sum()
     }
 
+    /// All requests that are bad here and not in `other`, by source and ordinal.
+    pub fn all_only_here<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (SourceId, u64)> + 'a {
+        self.sources.iter().enumerate().flat_map(move |(s, words)| {
+            only_here(words, other.words(s)).flat_map(move |(at, word)| {
+                let bits = (0..64).filter(move |bit| word >> bit & 1 == 1);
+                bits.map(move |bit| (SourceId(s as u16), at as u64 * 64 + bit))
+            })
+        })
+    }
+
     /// Per source, the first request that is bad here and not in `other`; sources without one are left out.
     pub fn first_only_here<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (SourceId, u64)> + 'a {
         self.sources.iter().enumerate().filter_map(|(s, words)| {

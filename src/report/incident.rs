@@ -1,7 +1,7 @@
 //! Owns the incident: one fault's story, from the trial's trace and its reference runs.
 //!
-//! The milestones are those of DESIGN §7. In the order in which they are found, with P the policy, F the faults and F∖i
-//! the faults without this one:
+//! The milestones, in the order in which they are found, with P the policy, F the faults and F∖i the faults without this
+//! one:
 //!
 //! - *injected*: the first `FaultStarted` in (P, F).
 //! - *onset*: arrival of the first request that is bad in (hold, F) and not in (hold, F∖i), over all sources; not before
@@ -165,6 +165,7 @@ pub fn tell(
         harmful: facts.harmful,
         curable: facts.curable,
         outcome: Outcome::CorrectlyHeld,
+        hurt: false,
         injected,
         onset: None,
         detected: None,
@@ -196,10 +197,12 @@ pub fn tell(
         Some(w) => trial.bits.count_only_here(&w.policy.bits) > 0,
         None => incident.onset.is_some(),
     };
+    incident.hurt = hurt;
     let cause = Cause { trial, without: without.map(|w| &w.policy.trace), injected, active: &active };
     response(&mut incident, &cause, facts.kind, objective);
     let mut relapsed = false;
-    if let Some(onset) = incident.onset {
+    // Where nobody was hurt there is nothing to recover from.
+    if let Some(onset) = incident.onset.filter(|_| hurt) {
         let reverts: Vec<SimTime> = std::iter::successors(revert_done(&trial.trace, onset), |&t| {
             revert_done(&trial.trace, SimTime(t.0.saturating_add(1)))
         })

@@ -41,6 +41,8 @@ pub struct TrialReport {
     pub policy_harm: Option<i64>,
     /// What several faults did together beyond the sum of each: bad(P, F) − bad(P, ∅) − Σ harm of each.
     pub joint_harm: Option<i64>,
+    /// Distinct users with a request that is bad here and not without faults. `None` where not defined.
+    pub users_hurt: Option<u64>,
     /// Rollbacks ordered (and not refused) in this trial.
     pub rollbacks: u32,
     /// Share of the error budget of the whole period that this trial used.
@@ -133,6 +135,8 @@ pub struct Incident {
     pub curable: bool,
     /// Its own outcome.
     pub outcome: Outcome,
+    /// Somebody was hurt by it in this trial: a request is bad here and not without the fault (twin-free: there is an onset).
+    pub hurt: bool,
     /// When it took hold in this trial; `None`: it never did.
     pub injected: Option<SimTime>,
     /// First request that is bad because of it.
@@ -169,10 +173,16 @@ pub struct Detection {
 }
 
 impl Incident {
-    /// A fault that hurts (or would): the ones MTTD and MTTR are about.
+    /// Harmful here: meant to harm, took hold, and somebody is hurt by it when nobody reverts.
     #[must_use]
     pub const fn counts(&self) -> bool {
         self.harmful && self.injected.is_some() && self.onset.is_some()
+    }
+    /// Harmful here, and somebody was hurt under this policy: the ones MTTD and MTTR are about. What a policy prevented has
+    /// no delay.
+    #[must_use]
+    pub const fn has_delays(&self) -> bool {
+        self.counts() && self.hurt
     }
     /// Detected − injected.
     #[must_use]

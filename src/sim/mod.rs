@@ -201,6 +201,9 @@ impl Sim {
         for end in self.effects.ends.drain(..) {
             self.recorder.request(&end);
         }
+        if self.effects.events.is_empty() && self.effects.inputs.is_empty() {
+            return;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         for (at, event) in effects.events.drain(..) {
             self.recorder.event(at, event);

@@ -16,7 +16,7 @@ use crate::world::router::Router;
 use crate::world::schedule::{Class, Effects, Key, WorldEvent};
 use crate::world::telemetry::Telemetry;
 use crate::world::traffic::{BLOCK, Block, SourceStream};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Which declared faults take part in a run; the others are as if they had not been declared.
@@ -177,6 +177,22 @@ impl World {
                 (format!("fault/{}", fault.name), hex(&digest))
             });
         self.sources.iter().flat_map(|s| s.stream.digests(&s.name)).chain(faults).collect()
+    }
+
+    /// Distinct users among the given requests, found by drawing them again. A surge brings users of the source it adds to.
+    #[must_use]
+    pub fn distinct_users(
+        config: &Arc<WorldConfig>,
+        active: &FaultSet,
+        seed: Seed,
+        requests: impl Iterator<Item = (SourceId, u64)>,
+    ) -> u64 {
+        let (_, mut sources) = sources(config, active, seed);
+        let users = requests.filter_map(|(id, ordinal)| {
+            let source = sources.get_mut(id.index())?;
+            Some((source.schema, source.stream.user(ordinal)))
+        });
+        users.collect::<BTreeSet<_>>().len() as u64
     }
 
     /// When a request arrives, found by generating its source again; `None` for one that does not. Reports need it for a

@@ -10,7 +10,7 @@ use crate::stats::histogram::Histogram;
 use crate::time::{SimTime, Span};
 use crate::world::config::WorldConfig;
 use crate::world::inference::{BlockOutcome, RowOutcome, RuntimeError};
-use crate::world::plant::{Ended, World};
+use crate::world::plant::{Ended, Instance, World};
 use crate::world::predictions::Predictions;
 use crate::world::schedule::{Class, Effects, Key, WorldEvent};
 use crate::world::traffic::{BLOCK, Block, NO_LABEL};
@@ -184,15 +184,15 @@ struct LastScores(Option<((u16, SourceId, u64), Arc<BlockOutcome>)>);
 impl LastScores {
     fn get(
         &mut self,
-        world: &World,
+        instances: &[Instance],
+        schema: SourceId,
         ended: &Ended,
         block: &Block,
         models: &mut Predictions,
     ) -> Result<f32, RuntimeError> {
         let key = (ended.instance, ended.source, block.first);
         if self.0.as_ref().is_none_or(|(last, _)| *last != key) {
-            let Some(instance) = world.instances.get(usize::from(ended.instance)) else { return Ok(f32::NAN) };
-            let schema = world.sources[ended.source.index()].schema;
+            let Some(instance) = instances.get(usize::from(ended.instance)) else { return Ok(f32::NAN) };
             let columns = instance.columns.get(schema.index()).and_then(Option::as_deref);
             self.0 = Some((key, models.block(&instance.artifact, columns, block)?));
         }
@@ -215,11 +215,12 @@ impl World {
         let mut last: Vec<LastScores> = Vec::new();
         last.resize_with(self.instances.len().max(1), LastScores::default);
         for ended in &pending {
-            let Some(block) = self.sources[ended.source.index()].block(ended.ordinal).map(Arc::clone) else { continue };
+            let source = &self.sources[ended.source.index()];
+            let Some(block) = source.block(ended.ordinal) else { continue };
             let slot = ended.ordinal as usize % BLOCK;
             let answered = Self::has_score(ended.outcome);
             let score = match last.get_mut(usize::from(ended.instance)) {
-                Some(last) if answered => last.get(self, ended, &block, models)?,
+                Some(last) if answered => last.get(&self.instances, source.schema, ended, block, models)?,
                 _ => f32::NAN,
             };
             let end = RequestEnd {
@@ -236,7 +237,7 @@ impl World {
             };
             self.telemetry.count(&end);
             if answered {
-                self.telemetry.log(&end, &block, slot);
+                self.telemetry.log(&end, block, slot);
                 let delay = block.label_delay[slot];
                 if delay != NO_LABEL {
                     self.telemetry.await_label(&end, delay);

@@ -215,6 +215,12 @@ impl SourceStream {
         Some(block)
     }
 
+    /// The user of a request.
+    pub(crate) fn user(&mut self, ordinal: u64) -> u32 {
+        self.users.seek(ordinal * 2);
+        self.users.below(self.config.users.max(1) as usize) as u32
+    }
+
     /// When a request arrives; only for a stream that has generated nothing yet.
     pub(crate) fn arrival(&mut self, ordinal: u64) -> Option<SimTime> {
         let mut arrived = vec![SimTime::NEVER; BLOCK];
@@ -228,7 +234,7 @@ impl SourceStream {
     fn fill_arrivals(&mut self, first: u64, arrived: &mut [SimTime]) -> usize {
         let config = Arc::clone(&self.config);
         let mut live = 0;
-        for slot in 0..BLOCK {
+        for (slot, place) in arrived.iter_mut().enumerate().take(BLOCK) {
             let at = match (&config.arrivals, &config.payload, self.rate) {
                 (_, _, Some(rate)) if rate > 0.0 => {
                     self.clock_s += -libm::log(self.arrivals.uniform()) / rate;
@@ -247,7 +253,7 @@ impl SourceStream {
             if at >= self.until {
                 break;
             }
-            arrived[slot] = at;
+            *place = at;
             live += 1;
         }
         live
@@ -281,8 +287,11 @@ impl SourceStream {
             }
             Payload::Normal { weights, bias } => {
                 self.payload.seek(block.first * width as u64);
-                for x in &mut block.features[..live * width] {
-                    *x = normal::quantile(self.payload.uniform32()) as f32;
+                let mut uniforms = [0.0; 256];
+                for out in block.features[..live * width].chunks_mut(uniforms.len()) {
+                    let uniforms = &mut uniforms[..out.len()];
+                    uniforms.fill_with(|| self.payload.uniform32());
+                    normal::quantiles(uniforms, out);
                 }
                 // The label follows the features as they were before a drift, or after it.
                 for (slot, luck) in luck.iter().enumerate() {

@@ -120,6 +120,7 @@ pub fn setup(world: WorldConfig, policy: PolicyConfig, seed: u64) -> Setup {
         faults: world.faults.iter().map(|f| f.name.clone()).collect(),
         rules: policy.rules.iter().map(|r| r.name.clone()).collect(),
         signals: policy.signals.iter().map(|s| s.name.clone()).collect(),
+        fields: policy.signals.iter().map(|s| s.kind.fields().iter().map(|&f| f.to_owned()).collect()).collect(),
     };
     Setup {
         faults: vec![true; world.faults.len()],

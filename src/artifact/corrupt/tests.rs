@@ -32,7 +32,7 @@ fn each_kind_does_what_it_says_to_every_weight() {
     for (what, holds) in [
         (
             Damage::ExponentBits,
-            (|a, b| (b / a).abs().log2().fract() == 0.0 && a * b > 0.0 || !b.is_finite()) as fn(f32, f32) -> bool,
+            (|a, b| libm::log2f((b / a).abs()).fract() == 0.0 && a * b > 0.0 || !b.is_finite()) as fn(f32, f32) -> bool,
         ),
         (Damage::MantissaBits, |a, b| a != b && (b - a).abs() <= a.abs() / 2.0),
         (Damage::SignBit, |a, b| b == -a),

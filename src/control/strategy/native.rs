@@ -45,8 +45,8 @@ pub struct Controller {
     next_stage: usize,
     halted: bool,
     scale_down_at: Option<SimTime>,
-    /// The rolled-out version may have traffic.
-    exposed: bool,
+    /// The most traffic that the rolled-out version may have.
+    weight: Weight,
     scrapes: Scrapes,
     level_before: Option<Level>,
     verify_at: Option<SimTime>,
@@ -74,7 +74,7 @@ impl Controller {
             next_stage: 0,
             halted: false,
             scale_down_at: None,
-            exposed: false,
+            weight: Weight::NONE,
             scrapes: Scrapes::new(policy.revert.verify_window),
             level_before: None,
             verify_at: None,
@@ -101,13 +101,13 @@ impl Controller {
                 self.judge.take(input);
                 self.scrapes.take(metrics);
                 self.verify(now, metrics);
-                if self.exposed {
+                if self.weight > Weight::NONE {
                     let pair = Pair { candidate: self.rollout.to, baseline: self.rollout.from };
                     let changed = self.judge.look(metrics.scraped_at, pair);
                     self.conclude(now, changed);
                 }
             }
-            Input::Gap(gap) if self.exposed => {
+            Input::Gap(gap) if self.weight > Weight::NONE => {
                 let changed = self.judge.look_in_vain(gap.to);
                 self.conclude(now, changed);
             }
@@ -164,7 +164,7 @@ impl Controller {
         }
         let stage = self.next_stage;
         self.next_stage += 1;
-        self.exposed = true;
+        self.weight = self.weight.max(weight);
         let RolloutConfig { from, to, replicas, .. } = *self.rollout;
         // Enough replicas for the share, rounded up, and one at least.
         let wanted = (u64::from(replicas) * u64::from(weight.0)).div_ceil(u64::from(Weight::ALL.0)).max(1);
@@ -183,11 +183,13 @@ impl Controller {
     /// Takes over what the executor told, and draws the conclusions of a plan's end.
     fn settle(&mut self, now: SimTime, progress: Progress) {
         while let Some(event) = self.executor.poll_event() {
-            if matches!(event, Event::RevertDone { .. }) {
-                self.exposed = false;
-                self.verify_at = Some(now + self.policy.revert.verify_window);
-            }
+            let done = matches!(event, Event::RevertDone { .. });
             self.events.push_back(event);
+            if done {
+                self.weight = Weight::NONE;
+                self.verify_at = Some(now + self.policy.revert.verify_window);
+                self.events.extend(self.judge.clear());
+            }
         }
         match (progress, self.purpose) {
             (Progress::Open, _) | (_, None) => {}
@@ -277,6 +279,7 @@ impl Controller {
             if i > 0 {
                 steps.push(Step::Pause { span: how.every, gate: how.gate, patience: how.gate_patience });
             }
+            let left = Weight((u64::from(self.weight.0) * u64::from(left.0) / u64::from(Weight::ALL.0)) as u32);
             let split = [(from, left.rest()), (to, left)].into_iter().filter(|(_, w)| *w > Weight::NONE).collect();
             steps.push(Step::Order(ActionKind::SetWeights(split)));
         }

@@ -3,7 +3,7 @@
 use crate::artifact::corrupt::Damage;
 use crate::id::Names;
 use crate::time::Span;
-use crate::world::config::{Bound, Effect, Fault};
+use crate::world::config::{Bound, Effect, Fault, Version};
 
 /// A share as a percentage without needless digits.
 fn percent(share: f64) -> String {
@@ -12,7 +12,7 @@ fn percent(share: f64) -> String {
 }
 
 /// What the fault does, in words; `columns` are the feature names of each source.
-pub(crate) fn fault(fault: &Fault, names: &Names, columns: &[Vec<String>]) -> String {
+pub(crate) fn fault(fault: &Fault, names: &Names, columns: &[Vec<String>], versions: &[Version]) -> String {
     let lasting = fault.until.map_or(String::new(), |until| format!(" for {}", until.since(fault.at)));
     match &fault.effect {
         Effect::CorruptWeights { version, change, checked, mapped, .. } => {
@@ -57,8 +57,38 @@ pub(crate) fn fault(fault: &Fault, names: &Names, columns: &[Vec<String>]) -> St
             format!("{}: {}{ramp}{lasting}, {labels}", names.source(*source), moved.join(", "))
         }
         Effect::Surge { source, factor } => format!("{}: {factor} times the requests{lasting}", names.source(*source)),
-        Effect::BadRelease { version, .. } => format!("{}: bad from birth", names.version(*version)),
+        Effect::BadRelease { version, clean } => {
+            let name = names.version(*version);
+            match versions.get(version.index()).and_then(|shipped| swapped(shipped, clean, columns)) {
+                Some(swapped) => format!("{name}: {swapped}, from its first request on"),
+                None => format!("{name}: other bytes than its clean twin, from its first request on"),
+            }
+        }
         Effect::NaturalDrift => "recorded data change by themselves".to_owned(),
         Effect::Sham => "declared, without effect".to_owned(),
+    }
+}
+
+/// How a version is fed otherwise than its clean twin, if that is the difference.
+fn swapped(shipped: &Version, clean: &Version, columns: &[Vec<String>]) -> Option<String> {
+    if shipped.artifact.digest != clean.artifact.digest {
+        return None;
+    }
+    let table = columns.first()?;
+    let fed = |version: &Version| -> Option<Vec<usize>> {
+        Some(version.columns.first()?.clone().unwrap_or_else(|| (0..table.len()).collect()))
+    };
+    let (shipped, clean) = (fed(shipped)?, fed(clean)?);
+    let differing: Vec<&str> = shipped
+        .iter()
+        .zip(&clean)
+        .filter(|(a, b)| a != b)
+        .filter_map(|(_, &b)| table.get(b).map(String::as_str))
+        .collect();
+    match differing[..] {
+        [] => None,
+        [one] => Some(format!("fed another column as {one}")),
+        [one, other] => Some(format!("columns {one} and {other} are swapped")),
+        _ => Some(format!("columns {} are mixed up", differing.join(", "))),
     }
 }

@@ -106,8 +106,9 @@ fn step_line(step: &Milestone, ink: Ink) -> String {
 fn brief(report: &TrialReport, incident: &Incident, lines: usize, ink: Ink) -> Vec<String> {
     let time = incident.injected.map_or_else(|| "--:--".to_owned(), |at| at.to_string());
     let start = format!("  {time:<9}  ");
-    let delays = match (incident.counts(), incident.mttd(), incident.mttr()) {
+    let delays = match (incident.has_delays(), incident.mttd(), incident.mttr()) {
         (false, ..) if !incident.harmful => "benign".to_owned(),
+        (false, ..) if incident.counts() => "nobody was exposed".to_owned(),
         (false, ..) => "harmless here".to_owned(),
         (true, mttd, mttr) => {
             let show = |delay: Option<Span>| delay.map_or_else(|| "never".to_owned(), |delay| delay.to_string());
@@ -141,7 +142,8 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
         let mut parts = Vec::new();
         if report.incidents.iter().any(|incident| incident.harmful) {
             let of = if report.incidents.len() > 1 { "them" } else { "it" };
-            parts.push(format!("{} bad because of {of}", signed(report.harm_suffered)));
+            let users = report.users_hurt.map_or(String::new(), |n| format!(" ({} users)", grouped(n)));
+            parts.push(format!("{} bad because of {of}{users}", signed(report.harm_suffered)));
             parts.push(format!("{} avoided", signed(report.harm_avoided)));
         }
         parts.push(format!("{} caused by the policy", signed(report.policy_harm)));

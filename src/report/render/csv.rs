@@ -2,7 +2,6 @@
 //!
 //! Times are seconds since the start; an empty cell means that nothing was measured, which is not zero.
 
-use super::story::field_name;
 use crate::event::{Event, RequestEnd};
 use crate::id::{Names, SignalId, VersionId};
 use crate::report::trial::{Cell, TrialReport, Window};
@@ -36,7 +35,9 @@ pub fn windows_csv(report: &TrialReport) -> String {
     let widths = signal_widths(report);
     let mut header: Vec<String> = FIXED.iter().map(|&name| name.to_owned()).collect();
     for (&signal, &width) in &widths {
-        header.extend((0..width).map(|i| quoted(&format!("{}.{}", report.names.signal(signal), field_name(i, width)))));
+        header.extend(
+            (0..width).map(|i| quoted(&format!("{}.{}", report.names.signal(signal), report.names.field(signal, i)))),
+        );
     }
     let mut out = header.join(",");
     out.push('\n');

@@ -2,7 +2,7 @@
 
 use crate::event::{Action, ActionEnd, ActionKind, Event, Gap, Health, Query, ReplicaState, Weight};
 use crate::id::{Names, RuleId, VersionId};
-use crate::report::render::story::{field_name, verdict_word};
+use crate::report::render::story::verdict_word;
 use crate::report::trial::TrialReport;
 use crate::time::{NS_PER_S, SimTime};
 use serde_json::{Map, Value, json};
@@ -53,9 +53,12 @@ fn describe(names: &Names, event: &Event) -> Value {
             line
         }
         Event::Measured(measured) => {
-            let fields = measured.values.len();
-            let values: Map<String, Value> =
-                measured.values.iter().enumerate().map(|(i, value)| (field_name(i, fields), json!(value))).collect();
+            let values: Map<String, Value> = measured
+                .values
+                .iter()
+                .enumerate()
+                .map(|(i, value)| (names.field(measured.signal, i).to_owned(), json!(value)))
+                .collect();
             json!({
                 "event": "measured", "signal": names.signal(measured.signal), "version": version(measured.version),
                 "values": values,

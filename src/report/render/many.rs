@@ -27,7 +27,7 @@ pub struct Many<'a> {
     pub host: Host,
 }
 
-/// The summary of many trials, ending with a line break: at most 25 lines, as [`super::console`].
+/// The summary of many trials, ending with a line break: at most 25 lines, as [`super::console()`].
 #[must_use]
 pub fn console_many(many: &Many<'_>, options: &ConsoleOptions<'_>) -> String {
     let ink = Ink { on: options.color };

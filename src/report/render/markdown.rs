@@ -108,7 +108,7 @@ fn impact(out: &mut String, report: &TrialReport) {
         out.push_str(
             "| users | requests | bad | bad share | failed | late | wrong |\n|---|---:|---:|---:|---:|---:|---:|\n",
         );
-        for (i, counts) in report.segments.iter().enumerate() {
+        for (i, counts) in report.segments.iter().enumerate().filter(|(_, counts)| counts.requests > 0) {
             let name = report.names.segments.get(i).map_or("?", String::as_str);
             let _ = writeln!(
                 out,
@@ -220,8 +220,8 @@ fn split(report: &TrialReport, weights: &[(VersionId, Weight)]) -> String {
 
 fn measures(out: &mut String, report: &TrialReport) {
     out.push_str("## Measures\n\n| measure | value | definition |\n|---|---:|---|\n");
-    let several = report.incidents.iter().filter(|incident| incident.counts()).count() > 1;
-    for incident in report.incidents.iter().filter(|incident| incident.counts()) {
+    let several = report.incidents.iter().filter(|incident| incident.has_delays()).count() > 1;
+    for incident in report.incidents.iter().filter(|incident| incident.has_delays()) {
         let of = if several { format!(" of {}", cell(report.names.fault(incident.fault))) } else { String::new() };
         let never = || format!("never, within {}", incident.horizon);
         let show = |delay: Option<_>| delay.map_or_else(never, |delay: crate::time::Span| delay.to_string());
@@ -245,6 +245,11 @@ fn measures(out: &mut String, report: &TrialReport) {
             "Harm suffered",
             signed(report.harm_suffered),
             "bad requests with the faults − without them, under this policy",
+        ),
+        (
+            "Users hurt",
+            report.users_hurt.map_or_else(|| "not defined".to_owned(), grouped),
+            "distinct users with a request that is bad here and not without faults",
         ),
         ("Harm avoided", signed(report.harm_avoided), "bad requests when nobody reverts − under this policy"),
         (

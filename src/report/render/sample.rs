@@ -62,7 +62,7 @@ pub(super) fn sample() -> TrialReport {
             let mut late = 0;
             for _ in 0..n - failed {
                 let u = noise.next().max(1e-4);
-                let ms = 3.2 + 2.6 * (-u.ln()) * if noise.next() < 0.02 { 3.0 } else { 1.0 };
+                let ms = 3.2 + 2.6 * -libm::log(u) * if noise.next() < 0.02 { 3.0 } else { 1.0 };
                 late += u64::from(ms > 60.0);
                 latency.record((ms * 1e6) as u64);
             }
@@ -100,6 +100,7 @@ pub(super) fn sample() -> TrialReport {
         harm_avoided: Some(96_310),
         policy_harm: Some(0),
         joint_harm: Some(0),
+        users_hurt: Some(1_100),
         rollbacks: 1,
         budget_spent: 0.000_31,
         horizon: at(2_400_000),
@@ -135,6 +136,7 @@ fn names() -> Names {
         faults: words(&["weight-corruption"]),
         rules: words(&["score-drift", "accuracy", "latency"]),
         signals: words(&["accuracy", "latency", "score-drift"]),
+        fields: vec![words(&["value", "lower", "upper", "n"]), words(&["value", "n"]), words(&["d", "p", "n"])],
     }
 }
 
@@ -173,6 +175,7 @@ pub(super) fn incident() -> Incident {
         what: "v2: exponent bits of 0.2 % of the weights, behind the digest check".to_owned(),
         harmful: true,
         curable: true,
+        hurt: true,
         outcome: Outcome::Recovered,
         injected: Some(at(360_000)),
         onset: Some(at(360_412)),

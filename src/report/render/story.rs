@@ -10,7 +10,7 @@ use crate::trace::Recorded;
 /// One step of an incident's story.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Milestone {
-    /// Its name, as DESIGN's measures have it.
+    /// Its name, as the measures have it.
     pub(super) name: &'static str,
     /// When; `None`: not within the run.
     pub(super) at: Option<SimTime>,
@@ -33,11 +33,19 @@ pub(super) fn milestones(report: &TrialReport, incident: &Incident) -> Vec<Miles
     let benign = if incident.harmful { "" } else { " (benign)" };
     push("injected", Some(injected), format!("{}{benign}", incident.what), None);
     match incident.onset {
+        Some(onset) if !incident.hurt => {
+            push(
+                "onset",
+                Some(onset),
+                "nobody was exposed; when nobody reverts, users are hurt from here".to_owned(),
+                None,
+            );
+        }
         Some(onset) => push("onset", Some(onset), onset_note(report, incident, onset), None),
         None if incident.harmful => push("onset", None, "nobody was hurt by it".to_owned(), None),
         None => {}
     }
-    let counts = incident.counts();
+    let counts = incident.has_delays();
     match &incident.detected {
         Some(detection) => push(
             "detected",
@@ -235,7 +243,7 @@ pub(super) fn headline(report: &TrialReport) -> String {
             let name = report.names.version(bad);
             format!("{name} was bad: {}", main.what.strip_prefix(&format!("{name}: ")).unwrap_or(&main.what))
         }
-        None if main.counts() => format!("Users were hurt: {}", main.what),
+        None if main.has_delays() => format!("Users were hurt: {}", main.what),
         None => format!("Nobody was hurt: {}", main.what),
     };
     let more = match harmful.len() {
@@ -250,13 +258,16 @@ fn ending(incident: &Incident) -> String {
     if incident.injected.is_none() {
         return "it did not take hold".to_owned();
     }
-    let detected = match (incident.mttd(), incident.counts()) {
+    let detected = match (incident.mttd(), incident.has_delays()) {
         (Some(delay), _) => format!("detected after {delay}"),
         (None, true) => "never detected".to_owned(),
         (None, false) => "not detected".to_owned(),
     };
     if incident.onset.is_none() {
         return detected;
+    }
+    if !incident.hurt {
+        return "nobody was exposed to it".to_owned();
     }
     match incident.mttr() {
         Some(delay) => format!("{detected}, users well again after {delay}"),
@@ -320,17 +331,4 @@ pub(super) fn clock(at: SimTime) -> String {
 /// Instants as spans, for "40 min simulated".
 pub(super) const fn length(at: SimTime) -> Span {
     Span(at.0)
-}
-
-/// The name of a signal's field by its place. The trace carries values in the order the signal's kind documents; how many
-/// there are tells two kinds apart, of the kinds with three the trace does not say which it is, so those stay numbered.
-pub(super) fn field_name(place: usize, fields: usize) -> String {
-    let known: &[&str] = match fields {
-        1 => &["value"],
-        2 => &["value", "n"],
-        3 => &["statistic", "p_or_ratio", "n"],
-        4 => &["value", "lower", "upper", "n"],
-        _ => &[],
-    };
-    known.get(place).map_or_else(|| format!("field{place}"), |&name| name.to_owned())
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 /// One trial as one object.
 #[must_use]
 pub fn summary_json(report: &TrialReport) -> Value {
-    let counted: Vec<&Incident> = report.incidents.iter().filter(|incident| incident.counts()).collect();
+    let counted: Vec<&Incident> = report.incidents.iter().filter(|incident| incident.has_delays()).collect();
     let (mttd, mttd_censored) = mean(counted.iter().map(|incident| incident.mttd()));
     let (mttr, mttr_censored) = mean(counted.iter().map(|incident| incident.mttr()));
     let streams: Map<String, Value> =
@@ -48,6 +48,7 @@ pub fn summary_json(report: &TrialReport) -> Value {
         "harm_avoided": report.harm_avoided,
         "policy_harm": report.policy_harm,
         "joint_harm": report.joint_harm,
+        "users_hurt": report.users_hurt,
         "rollbacks": report.rollbacks,
         "budget_spent": report.budget_spent,
         "sim_s": report.end.as_secs_f64(),
@@ -176,7 +177,8 @@ fn incident_json(report: &TrialReport, incident: &Incident) -> Value {
         "outcome": incident.outcome.name(),
         "bad_version": version.map(|id| report.names.version(id)),
         "weight_at_onset": version.zip(incident.onset).map(|(id, at)| weight_at(report, id, at).share()),
-        "counts": incident.counts(),
+        "harmful_here": incident.counts(),
+        "hurt": incident.hurt,
         "injected": instant(incident.injected),
         "onset": instant(incident.onset),
         "detected": incident.detected.as_ref().map(|detection| json!({

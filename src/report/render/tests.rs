@@ -1,3 +1,5 @@
+//! Holds the renderings to hand-made reports: what each says, what it leaves out, and what it looks like to the byte.
+
 use super::sample::{incident, sample, shapes};
 use super::*;
 use crate::report::aggregate::{Aggregate, TrialFigures, aggregate};
@@ -210,7 +212,7 @@ fn the_table_of_windows_adds_up_to_the_totals() {
     }
     let text = windows_csv(&sample());
     let header = text.lines().next().unwrap();
-    assert!(header.ends_with("score-drift.statistic,score-drift.p_or_ratio,score-drift.n"), "{header}");
+    assert!(header.ends_with("score-drift.d,score-drift.p,score-drift.n"), "{header}");
     // v2 gets no traffic in the first window: nothing measured is not zero.
     assert!(text.lines().nth(2).unwrap().starts_with("0.000,10.000,v2,0.000000,0,0,0,0,0,0,0,,,,,"), "{text:.400}");
 }

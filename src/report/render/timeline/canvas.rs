@@ -258,7 +258,7 @@ fn dashes(points: &[Point], dash: f64, gap: f64) -> Vec<Vec<Point>> {
     for pair in points.windows(2) {
         let (mut from, to) = (pair[0], pair[1]);
         loop {
-            let length = ((to.0 - from.0).powi(2) + (to.1 - from.1).powi(2)).sqrt();
+            let length = libm::hypot(to.0 - from.0, to.1 - from.1);
             if length <= left || length.is_nan() {
                 left -= length;
                 if on {

@@ -59,7 +59,7 @@ impl Scale {
 
 impl<'a> Scene<'a> {
     pub(super) fn new(report: &'a TrialReport, plot: (f64, f64)) -> Self {
-        let end = report.windows.last().map_or(report.horizon, |last| last.to);
+        let end = report.windows.last().map_or(report.horizon, |last| last.to.min(report.horizon));
         let mut bad: Vec<VersionId> =
             report.incidents.iter().filter_map(|incident| bad_version(report, incident)).collect();
         bad.sort_unstable();
@@ -79,10 +79,13 @@ impl<'a> Scene<'a> {
         series::clock_steps(self.end, 14)
     }
 
-    /// All versions, in the order they are drawn: the bad ones last, on top.
+    /// The versions that had traffic, in the order they are drawn: the bad ones last, on top.
     pub(super) fn versions(&self) -> Vec<VersionId> {
-        let mut ids: Vec<VersionId> =
-            (0..self.report.names.versions.len()).filter_map(|i| u16::try_from(i).ok().map(VersionId)).collect();
+        let all = (0..self.report.names.versions.len()).filter_map(|i| u16::try_from(i).ok().map(VersionId));
+        let served = |id: &VersionId| {
+            self.report.windows.iter().filter_map(|w| w.cells.get(id.index())).any(|cell| cell.counts.requests > 0)
+        };
+        let mut ids: Vec<VersionId> = all.filter(served).collect();
         ids.sort_by_key(|id| self.bad.contains(id));
         ids
     }

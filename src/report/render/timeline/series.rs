@@ -3,7 +3,7 @@
 
 use crate::event::Event;
 use crate::id::{SignalId, VersionId};
-use crate::report::trial::{RequestCounts, TrialReport};
+use crate::report::trial::{RequestCounts, TrialReport, Window};
 use crate::stats::histogram::Histogram;
 use crate::time::{SimTime, Span};
 
@@ -41,11 +41,18 @@ impl Gathered {
 /// A stretch of a line without a gap.
 pub(super) type Run = Vec<(SimTime, f64)>;
 
+/// The windows that begin before arrivals end: what ends after that is a handful, and no share or quantile.
+fn within(report: &TrialReport) -> &[Window] {
+    let n = report.windows.partition_point(|window| window.from < report.horizon);
+    &report.windows[..n]
+}
+
 /// The windows of a report in at most about [`POINTS`] bins of equally many windows.
 pub(super) fn bins(report: &TrialReport) -> Vec<Bin> {
     let versions = report.names.versions.len();
-    let size = report.windows.len().div_ceil(POINTS + POINTS / 10).max(1);
-    let gather = |windows: &[crate::report::trial::Window]| {
+    let windows = within(report);
+    let size = windows.len().div_ceil(POINTS + POINTS / 10).max(1);
+    let gather = |windows: &[Window]| {
         let (first, last) = (windows.first()?, windows.last()?);
         let mut cells = vec![Gathered::default(); versions];
         for window in windows {
@@ -55,7 +62,7 @@ pub(super) fn bins(report: &TrialReport) -> Vec<Bin> {
         }
         Some(Bin { from: first.from, to: last.to, cells })
     };
-    report.windows.chunks(size).filter_map(gather).collect()
+    windows.chunks(size).filter_map(gather).collect()
 }
 
 /// A line of one version: bins are joined until they hold `enough` requests, so that a canary with little traffic is a line

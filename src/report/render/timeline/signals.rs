@@ -7,7 +7,6 @@ use super::series::{self, Run};
 use crate::event::Event;
 use crate::id::{RuleId, SignalId, VersionId};
 use crate::report::render::csv::signal_widths;
-use crate::report::render::story::field_name;
 use crate::time::SimTime;
 use plotters::backend::DrawingBackend;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +91,9 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
             .iter()
             .map(|&version| (version, series::signal(scene.report, id, version, scene.end)))
             .collect();
-        let (low, high) = series::extent(lines.iter().flat_map(|(_, runs)| runs)).unwrap_or((0.0, 1.0));
+        let extent = series::extent(lines.iter().flat_map(|(_, runs)| runs));
+        // A signal that is always zero has no scale of its own.
+        let (low, high) = extent.filter(|&(low, high)| low != 0.0 || high != 0.0).unwrap_or((0.0, 1.0));
         // From zero where zero is near; a level that hardly moves keeps its place in the middle.
         let low = if low >= 0.0 && low < high * 0.75 { 0.0 } else { low };
         // Nor does noise fill a lane: a lane spans at least a third of its level.
@@ -111,9 +112,9 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
             }
             scene.runs(canvas, &scale, runs, scene.ink(*version), Pen::new(scene.ink(*version), 2.0))?;
         }
-        let field = field_name(0, widths.get(&id).copied().unwrap_or(0));
+        let field = scene.report.names.field(id, 0);
         let name = scene.report.names.signal(id);
-        let label = if field == "value" || field == "statistic" { name.to_owned() } else { format!("{name}.{field}") };
+        let label = if field == "value" { name.to_owned() } else { format!("{name}.{field}") };
         canvas.text((PLOT.0 + 8.0, from + 14.0), &label, Text::bold(12.5).ink(Ink::SOFT))?;
     }
     let mut words: Vec<(Key, String)> =
