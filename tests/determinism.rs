@@ -217,9 +217,11 @@ fn label_reader() -> PolicyConfig {
     policy(vec![("accuracy", accuracy), ("moved", shifted()), ("latency", slow)], rules)
 }
 
+type Change<'a> = &'a dyn Fn(&mut WorldConfig);
+
 #[test]
 fn hidden_labels_reach_no_decision_before_the_first_of_them_arrives() {
-    let labelled = |change: &dyn Fn(&mut WorldConfig)| {
+    let labelled = |change: Change<'_>| {
         let mut config = eventful();
         config.faults[0] = spike(180);
         config.sources[0].labels.delay = Some(Distribution::Constant(Span::secs(FIRST_LABEL)));
@@ -228,7 +230,7 @@ fn hidden_labels_reach_no_decision_before_the_first_of_them_arrives() {
     };
     let weights = |factor: f64| vec![0.5 * factor; 16];
     let truth = labelled(&|_| ());
-    let variants: [(&str, &dyn Fn(&mut WorldConfig)); 3] = [
+    let variants: [(&str, Change<'_>); 3] = [
         ("negated", &|c| c.sources[0].payload = Payload::Normal { weights: weights(-1.0), bias: 0.5 }),
         ("another bias", &|c| c.sources[0].payload = Payload::Normal { weights: weights(1.0), bias: -9.0 }),
         ("all lost", &|c| c.sources[0].labels.lost = 1.0),

@@ -272,14 +272,15 @@ impl Controller {
         if how.wait_ready {
             steps.push(scale_up.clone());
         }
-        // A step that would give the bad version more than it has is left out.
+        // A step that would give the bad version more than it has (its stage may only just have begun) is left out.
         let now_has = self.executor.weight(to);
-        let down = how.steps.iter().filter(|&&left| left < now_has || left == Weight::NONE);
-        for (i, &left) in down.enumerate() {
+        let of = |left: Weight| (u64::from(self.weight.0) * u64::from(left.0) / u64::from(Weight::ALL.0)) as u32;
+        let down =
+            how.steps.iter().map(|&left| Weight(of(left))).filter(|&left| left < now_has || left == Weight::NONE);
+        for (i, left) in down.enumerate() {
             if i > 0 {
                 steps.push(Step::Pause { span: how.every, gate: how.gate, patience: how.gate_patience });
             }
-            let left = Weight((u64::from(self.weight.0) * u64::from(left.0) / u64::from(Weight::ALL.0)) as u32);
             let split = [(from, left.rest()), (to, left)].into_iter().filter(|(_, w)| *w > Weight::NONE).collect();
             steps.push(Step::Order(ActionKind::SetWeights(split)));
         }
