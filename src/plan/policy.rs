@@ -264,7 +264,7 @@ pub enum AtOnce {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steps {
-    /// The bad version's share of traffic after each step, down to 0.
+    /// What the bad version keeps after each step of the traffic it had, down to 0.
     #[schemars(length(min = 1, max = 100))]
     pub steps: Vec<Share>,
     /// Between two steps.

@@ -1,0 +1,157 @@
+//! The scenarios that ship do what their comments say, under every policy that their expectations name.
+//!
+//! Quick: one seed each. Long (`ROLLCAGE_LONG_TESTS=1 cargo test --release --test scenarios`): 30 fresh seeds each, and the
+//! proof that neither of `balanced` and `eager` is better in everything.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const EXE: &str = env!("CARGO_BIN_EXE_rollcage");
+const POLICIES: [&str; 3] = ["balanced", "eager", "never"];
+/// For 30 trials alike the exact 95 % interval of a share ends 12 points from its value.
+const SEEDS: &str = "30";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+fn rollcage(args: &[&str]) -> Output {
+    Command::new(EXE).args(args).current_dir(folder()).output().expect("the program starts")
+}
+
+fn run(scenario: &str, policy: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let done = rollcage(&[&["run", scenario, "--policy", policy, "--format", "json"], more].concat());
+    let told = String::from_utf8_lossy(&done.stderr);
+    let report = serde_json::from_slice(&done.stdout).unwrap_or_else(|e| panic!("{scenario}, {policy}: {e}\n{told}"));
+    (done.status.code(), report)
+}
+
+/// The files of scenarios, with the policies that their expectations name (or all, where one names none).
+fn shipped() -> Vec<(String, Vec<&'static str>)> {
+    let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .map(|path| {
+            let text: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+            let expect = text["expect"].as_array().expect("a scenario that expects nothing shows nothing");
+            let about = |p: &&str| expect.iter().any(|e| e.get("policy").is_none_or(|named| named.as_str() == Some(*p)));
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), POLICIES.into_iter().filter(about).collect())
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn holds(scenario: &str, policy: &str, more: &[&str]) {
+    let (code, report) = run(scenario, policy, more);
+    let of_one = || report["expectations"].as_array();
+    let expectations = report["aggregate"]["expectations"].as_array().or_else(of_one).expect("expectations are judged");
+    assert!(!expectations.is_empty(), "{scenario} expects nothing of {policy}");
+    for e in expectations {
+        assert_eq!(e["verdict"], "holds", "{scenario}, {policy}: {} ({})", e["text"], e["measured"]);
+    }
+    assert_eq!(code, Some(0), "{scenario}, {policy}");
+}
+
+#[test]
+fn six_scenarios_hold_their_expectations_with_one_seed_under_every_policy_they_name() {
+    let shipped = shipped();
+    assert_eq!(shipped.len(), 6, "{shipped:?}");
+    for (scenario, policies) in shipped {
+        assert!(policies.len() > 1, "{scenario} sets no two policies apart");
+        for policy in policies {
+            holds(&scenario, policy, &[]);
+        }
+    }
+}
+
+/// What is expected of one policy is not what any policy would do: an expectation that nothing can miss is none.
+#[test]
+fn what_is_expected_of_balanced_sets_it_apart_from_never_or_from_eager() {
+    for (scenario, _) in shipped() {
+        let outcomes = |policy: &str| run(&scenario, policy, &[]).1;
+        let [balanced, eager, never] = POLICIES.map(outcomes);
+        let differs = |other: &Value| {
+            ["outcome", "rollbacks"].iter().any(|field| balanced[*field] != other[*field])
+        };
+        assert!(differs(&eager) || differs(&never), "{scenario} is the same to all policies");
+    }
+}
+
+#[test]
+fn the_schemas_beside_the_scenarios_are_those_that_the_program_prints() {
+    for kind in ["scenario", "policy"] {
+        let file = folder().join(format!("{kind}.schema.json"));
+        let kept = std::fs::read_to_string(&file).unwrap();
+        let printed = String::from_utf8(rollcage(&["schema", kind]).stdout).unwrap();
+        assert!(
+            kept == printed,
+            "{} is stale; write it again:\n  rollcage schema {kind} > scenarios/{kind}.schema.json",
+            file.display()
+        );
+    }
+}
+
+fn long() -> bool {
+    let asked = std::env::var_os("ROLLCAGE_LONG_TESTS").is_some();
+    if !asked {
+        println!("NOT RUN: this test takes many minutes; set ROLLCAGE_LONG_TESTS=1 to run it");
+    }
+    asked
+}
+
+#[test]
+fn expectations_hold_over_30_seeds() {
+    if !long() {
+        return;
+    }
+    for (scenario, policies) in shipped() {
+        for policy in policies {
+            holds(&scenario, policy, &["--seeds", SEEDS]);
+        }
+    }
+}
+
+/// A figure with its 95 % interval.
+#[derive(Debug)]
+struct Estimate {
+    value: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Estimate {
+    fn read(value: &Value, interval: &Value) -> Self {
+        let number = |v: &Value| v.as_f64().unwrap_or_else(|| panic!("not a number: {v}"));
+        Self { value: number(value), low: number(&interval[0]), high: number(&interval[1]) }
+    }
+    fn is_all_below(&self, other: &Self) -> bool {
+        self.high < other.low
+    }
+}
+
+/// Mean bad requests because of the faults, and the share of trials that ended in a false rollback.
+fn figures(scenario: &str, policy: &str) -> (Estimate, Estimate) {
+    let (_, report) = run(scenario, policy, &["--seeds", SEEDS]);
+    let aggregate = &report["aggregate"];
+    let harm = &aggregate["harm_suffered"]["mean"];
+    let share = &aggregate["outcomes"]["false-rollback"];
+    let figures =
+        (Estimate::read(&harm["value"], &harm["interval"]), Estimate::read(&share["share"], &share["interval"]));
+    println!("{scenario}, {policy}: harm {:?}, false rollbacks {:?}", figures.0, figures.1);
+    figures
+}
+
+#[test]
+fn neither_balanced_nor_eager_dominates() {
+    if !long() {
+        return;
+    }
+    let (harm_eager, _) = figures("latency-spike.toml", "eager");
+    let (harm_balanced, _) = figures("latency-spike.toml", "balanced");
+    assert!(harm_eager.is_all_below(&harm_balanced), "eager {harm_eager:?}, balanced {harm_balanced:?}");
+    let (_, false_eager) = figures("good-upgrade-surge.toml", "eager");
+    let (_, false_balanced) = figures("good-upgrade-surge.toml", "balanced");
+    assert!(false_balanced.is_all_below(&false_eager), "balanced {false_balanced:?}, eager {false_eager:?}");
+}
