@@ -142,8 +142,8 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
         let mut parts = Vec::new();
         if report.incidents.iter().any(|incident| incident.harmful) {
             let of = if report.incidents.len() > 1 { "them" } else { "it" };
-            let users = report.users_hurt.map_or(String::new(), |n| format!(" ({} users)", grouped(n)));
-            parts.push(format!("{} bad because of {of}{users}", signed(report.harm_suffered)));
+            parts.push(format!("{} bad because of {of}", signed(report.harm_suffered)));
+            parts.extend(report.users_hurt.map(|n| format!("{} users hurt", grouped(n))));
             parts.push(format!("{} avoided", signed(report.harm_avoided)));
         }
         parts.push(format!("{} caused by the policy", signed(report.policy_harm)));

@@ -60,7 +60,7 @@ pub(super) fn milestones(report: &TrialReport, incident: &Incident) -> Vec<Miles
         push("decided", Some(decided), decided_note(report, incident, decided), None);
     }
     if let Some(started) = incident.revert_started {
-        push("reverting", Some(started), revert_note(report, incident, started), None);
+        push("reverting", Some(started), revert_note(report, started), None);
         match incident.reverted {
             Some(reverted) => push("reverted", Some(reverted), reverted_note(report, incident, reverted), None),
             None => push("reverted", None, revert_failure(report, started).unwrap_or_else(never), None),
@@ -132,8 +132,10 @@ pub(super) fn revert_pair(report: &TrialReport, at: SimTime) -> Option<(VersionI
     })
 }
 
-fn revert_note(report: &TrialReport, incident: &Incident, started: SimTime) -> String {
-    let until = incident.reverted.unwrap_or(report.end);
+fn revert_note(report: &TrialReport, started: SimTime) -> String {
+    let over = |event: &Event| matches!(event, Event::RevertDone { .. } | Event::RevertFailed { .. });
+    let end = report.events.iter().find(|fact| fact.at >= started && over(&fact.event));
+    let until = end.map_or(report.end, |fact| fact.at);
     let orders = report.events.iter().filter(|fact| fact.at >= started && fact.at <= until);
     let steps = orders
         .filter(|fact| matches!(&fact.event, Event::Ordered(order) if matches!(order.kind, ActionKind::SetWeights(_))))

@@ -40,7 +40,7 @@ fn the_console_tells_the_story() {
         "all 6 replicas answer with sha256:3bfc…",
         "MTTR 4 min 30 s",
         "outcome    recovered",
-        "1 204 bad because of it (1 100 users) · 96 310 avoided · 0 caused by the policy",
+        "1 204 bad because of it · 1 100 users hurt · 96 310 avoided · 0 caused by the policy",
         "✓ mttd p90 <= 4m (3 min 15 s)",
         "written    reports/x-7/",
     ] {

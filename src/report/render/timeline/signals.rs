@@ -101,7 +101,7 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
         let floor = if low == 0.0 { 0.0 } else { low - pad };
         let scale = Scale { low: floor, high: high + pad, top: from + 18.0, bottom: to - 3.0, log: false };
         let ticks: Vec<(f64, String)> =
-            series::round_steps(scale.low, scale.high, 3).into_iter().map(|v| (v, figure(v))).collect();
+            series::round_steps(scale.low, scale.high, 2).into_iter().map(|v| (v, figure(v))).collect();
         scene.values(canvas, &scale, &ticks)?;
         if i > 0 {
             canvas.line(&[(PLOT.0, from), (PLOT.1, from)], Pen::thin(Ink::AXIS))?;
@@ -122,7 +122,7 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
     words.reverse();
     legend(canvas, top, &words)?;
     if measured.len() > shown.len() {
-        let more = format!("{} more in windows.csv", measured.len() - shown.len());
+        let more = format!("{} more signals: windows.csv", measured.len() - shown.len());
         canvas.text(
             (PLOT.1 + 14.0, top + 14.0 + 19.0 * words.len() as f64),
             &more,
