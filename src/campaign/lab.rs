@@ -10,7 +10,7 @@ use crate::world::inference::{
 };
 use crate::world::predictions::Predictions;
 use rayon::prelude::*;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -68,8 +68,11 @@ impl Lab {
         let runtime = hex(&self.located.sha256);
         let key = keyed(&[b"vet-1", runtime.as_bytes(), format!("{signature:?}").as_bytes(), bytes]);
         let note = cache_folder().map(|folder| folder.join("vetted").join(hex(&key)));
-        if let Some(rowwise) = note.as_ref().and_then(|note| std::fs::read_to_string(note).ok()) {
-            return Ok(Vetting { vetted: true, rowwise: rowwise == "rowwise" });
+        // Anything but the two words is no note.
+        match note.as_ref().and_then(|note| std::fs::read_to_string(note).ok()).as_deref() {
+            Some(ROWWISE) => return Ok(Vetting { vetted: true, rowwise: true }),
+            Some(SINGLE) => return Ok(Vetting { vetted: true, rowwise: false }),
+            _ => {}
         }
         let report = self.vet(bytes, signature).map_err(|e| e.to_string())?;
         match &report.load {
@@ -80,11 +83,8 @@ impl Lab {
             LoadOutcome::Crashed => return Err("its load kills the process".to_owned()),
         }
         // Losing the note costs a second vetting, nothing else.
-        if let Some(note) = note
-            && let Some(folder) = note.parent()
-            && std::fs::create_dir_all(folder).is_ok()
-        {
-            let _ = std::fs::write(note, if report.rowwise { "rowwise" } else { "single" });
+        if let Some(note) = note {
+            let _ = write_note(&note, if report.rowwise { ROWWISE } else { SINGLE });
         }
         Ok(Vetting { vetted: true, rowwise: report.rowwise })
     }
@@ -145,6 +145,20 @@ impl Lab {
                 .collect()
         })
     }
+}
+
+const ROWWISE: &str = "rowwise";
+const SINGLE: &str = "single";
+
+/// Written aside and renamed: two processes may write at once, and one may be ended while it does.
+fn write_note(note: &Path, word: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let folder = note.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(word.as_bytes())?;
+    file.persist(note)?;
+    Ok(())
 }
 
 /// One block of rows to try a model on: normal values on scales from 1 to 1000, from a stream of their own.

@@ -147,7 +147,8 @@ pub fn trial(plan: &Plan, seed: u64, keep_requests: bool, models: &mut Predictio
     let assessed = assess(&facts, &runs, &plan.objective, plan.world.horizon, &arrival);
     let natural = facts.iter().any(|f| matches!(f.kind, FaultKind::Natural));
     let users_hurt = (!natural).then(|| {
-        let hurt = record.bits.all_only_here(&policy_clean.bits);
+        let clean = &policy_clean.bits;
+        let hurt = record.bits.all_only_here(clean).filter(|(source, _)| record.bits.shares(clean, *source));
         World::distinct_users(&bench.setup.world, &bench.setup.faults, Seed(seed), hurt)
     });
     let reference_runs = 3 + 2 * without.iter().flatten().count() as u32;

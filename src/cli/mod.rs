@@ -80,6 +80,13 @@ enum Stop {
     Usage(String),
     /// Nothing to do.
     Nothing(String),
+    /// A run in a process of its own could not be made.
+    Child {
+        /// Its exit code.
+        code: i32,
+        /// What it said.
+        why: String,
+    },
 }
 
 /// Runs the command line of this process; its exit code.
@@ -164,6 +171,13 @@ impl Stop {
             Self::Nothing(why) => {
                 eprintln!("nothing ran: {why}");
                 Exit::NothingRan
+            }
+            Self::Child { code, why } => {
+                eprint!("{why}");
+                [Exit::Usage, Exit::Invalid, Exit::NothingRan, Exit::Environment]
+                    .into_iter()
+                    .find(|exit| *exit as i32 == code)
+                    .unwrap_or(Exit::Unexpected)
             }
         }
     }

@@ -61,17 +61,17 @@ impl Run {
         }
     }
 
-    fn command(&self, plan: &Plan, seed: u64) -> String {
-        let scenario = self.which.scenario.display();
-        let policy = self.which.policy.as_ref().map_or(plan.policy.name.clone(), |p| p.display().to_string());
-        format!("rollcage run {scenario} --policy {policy} --seed {seed}")
+    fn command(&self, seed: u64) -> String {
+        let scenario = quoted(&self.which.scenario);
+        let policy = self.which.policy.as_ref().map_or(String::new(), |p| format!(" --policy {}", quoted(p)));
+        format!("rollcage run {scenario}{policy} --seed {seed}")
     }
 
     fn single(&self, lab: &Lab, plan: &Plan) -> Result<Exit, Stop> {
         let mut models = lab.models();
         let done = lab.trial(plan, self.seed, self.requests, &mut models).map_err(environment)?;
         let report = done.report;
-        let command = self.command(plan, self.seed);
+        let command = self.command(self.seed);
         let out = self.out_dir(plan, &self.seed.to_string());
         if let Some(dir) = &out {
             write_all(dir, &report, &command, self.requests.then(|| requests_csv(&report.names, &done.requests)))
@@ -137,13 +137,13 @@ impl Run {
             },
         };
         let summary = summary_many(&many, trials);
-        let command = format!("{} --seeds {seeds}", self.command(plan, self.seed));
+        let command = format!("{} --seeds {seeds}", self.command(self.seed));
         let out = self.out_dir(plan, &format!("{}x{seeds}", self.seed));
         if let Some(dir) = &out {
             // The worst trial is the one people ask to see: it is run again and written in full.
             let mut models = lab.models();
             let worst = lab.trial(plan, worst_seed, false, &mut models).map_err(environment)?;
-            write_all(&dir.join("worst"), &worst.report, &self.command(plan, worst_seed), None).map_err(unwritable)?;
+            write_all(&dir.join("worst"), &worst.report, &self.command(worst_seed), None).map_err(unwritable)?;
             write_files(dir, &[("summary.json", format!("{summary:#}\n").into_bytes())]).map_err(unwritable)?;
         }
         match self.format {
@@ -174,6 +174,13 @@ impl Kept {
     fn of(report: TrialReport) -> Self {
         Self { figures: TrialFigures::from(&report), host: report.host, summary: summary_json(&report) }
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn code(expectations: &[ExpectationResult]) -> Exit {

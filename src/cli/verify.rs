@@ -59,80 +59,121 @@ impl Verify {
         Ok(if same == all { Exit::Holds } else { Exit::Nondeterminism })
     }
 
-    /// What differs between two runs of one trial.
+    /// What differs between two runs of one trial: its summary, its files, and two trials side by side on one thread and on two.
     fn pair(&self, scenario: &Path, seed: u64) -> Result<Option<String>, Stop> {
-        let io = |e: std::io::Error| Stop::Environment(e.to_string());
-        let absolute = |p: &Path| std::path::absolute(p).map_err(io);
-        let scenario = absolute(scenario)?;
-        // A policy may be a bare name, which belongs to no folder.
-        let policy = match &self.policy {
-            Some(p) if p.exists() => Some(absolute(p)?),
-            other => other.clone(),
-        };
-        let scratch = tempfile::tempdir().map_err(io)?;
-        let mut children = Vec::new();
-        for (i, surroundings) in SURROUNDINGS.iter().enumerate() {
-            let home = scratch.path().join(i.to_string());
-            std::fs::create_dir(&home).map_err(io)?;
-            children.push((start(&scenario, policy.as_deref(), seed, &home, *surroundings).map_err(io)?, home));
-        }
-        let mut results = Vec::new();
-        for (child, home) in children {
-            let output = child.wait_with_output().map_err(io)?;
-            let code = output.status.code().unwrap_or(-1);
-            if ![Exit::Holds as i32, Exit::Missed as i32, Exit::Inconclusive as i32].contains(&code) {
-                let why = String::from_utf8_lossy(&output.stderr);
-                return Err(Stop::Environment(format!("the run ended with code {code}\n{why}")));
-            }
-            let summary: Value = serde_json::from_slice(&output.stdout)
-                .map_err(|e| Stop::Environment(format!("the run told no summary: {e}")))?;
-            results.push((code, summary, home.join("report")));
-        }
-        let [(code_a, a, dir_a), (code_b, b, dir_b)] = &mut results[..] else { return Ok(None) };
-        for summary in [&mut *a, &mut *b] {
-            if let Some(map) = summary.as_object_mut() {
-                map.remove("host");
-            }
-        }
+        let seed = seed.to_string();
         let mut found = Vec::new();
-        if code_a != code_b {
-            found.push(format!("  exit code: {code_a} and {code_b}"));
-        }
-        if let (Some(a), Some(b)) = (a.as_object(), b.as_object()) {
-            for (key, value) in a {
-                if b.get(key) != Some(value) {
-                    found.push(format!("  {key}: {value} and {}", b.get(key).unwrap_or(&Value::Null)));
-                }
-            }
+        let [one, other] = self.both(scenario, &["--seed", &seed], true)?;
+        different(&one.summary, &other.summary, &mut found);
+        if one.code != other.code {
+            found.push(format!("  exit code: {} and {}", one.code, other.code));
         }
         for file in FILES {
-            let (x, y) = (std::fs::read(dir_a.join(file)).map_err(io)?, std::fs::read(dir_b.join(file)).map_err(io)?);
+            let (x, y) = (one.read(file)?, other.read(file)?);
             if x != y {
                 found.push(format!("  {file} differs"));
                 if file == "events.jsonl" {
-                    found.push(first_divergence(&String::from_utf8_lossy(&x), &String::from_utf8_lossy(&y)));
+                    found.push(first_divergence(&x, &y));
                 }
+            }
+        }
+        let [few, same] = self.both(scenario, &["--seed", &seed, "--seeds", "2"], false)?;
+        different(&few.summary, &same.summary, &mut found);
+        if !found.is_empty() {
+            // The ends of requests are too many to be told every time; now they are worth it.
+            let [one, other] = self.both(scenario, &["--seed", &seed, "--requests"], true)?;
+            let (x, y) = (one.read("requests.csv")?, other.read("requests.csv")?);
+            if x != y {
+                found.push(first_divergence(&x, &y));
             }
         }
         Ok((!found.is_empty()).then(|| found.join("\n")))
     }
+
+    /// The same command in both surroundings at once.
+    fn both(&self, scenario: &Path, arguments: &[&str], report: bool) -> Result<[Told; 2], Stop> {
+        let absolute = |p: &Path| std::path::absolute(p).map_err(surroundings);
+        let mut started = Vec::new();
+        for (zone, language, threads) in SURROUNDINGS {
+            let home = tempfile::tempdir().map_err(surroundings)?;
+            let mut command = Command::new(std::env::current_exe().map_err(surroundings)?);
+            command.arg("run").arg(absolute(scenario)?).args(["--format", "json", "--jobs", threads]).args(arguments);
+            if report {
+                command.arg("--out").arg(home.path().join(REPORT));
+            }
+            match &self.policy {
+                // A policy may be a bare name, which belongs to no folder.
+                Some(p) if p.exists() => command.arg("--policy").arg(absolute(p)?),
+                Some(p) => command.arg("--policy").arg(p),
+                None => &mut command,
+            };
+            command.env("TZ", zone).env("LANG", language).env("LC_ALL", language).env("RAYON_NUM_THREADS", threads);
+            command.current_dir(home.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            started.push((command.spawn().map_err(surroundings)?, home));
+        }
+        let mut told = Vec::new();
+        for (child, home) in started {
+            told.push(Told::by(child, home)?);
+        }
+        <[Told; 2]>::try_from(told).map_err(|_| Stop::Environment("two processes were started".to_owned()))
+    }
 }
 
-fn start(
-    scenario: &Path,
-    policy: Option<&Path>,
-    seed: u64,
-    home: &Path,
-    (zone, language, threads): (&str, &str, &str),
-) -> std::io::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("run").arg(scenario).args(["--format", "json", "--seed", &seed.to_string()]);
-    command.args(["--jobs", threads, "--out"]).arg(home.join("report"));
-    if let Some(policy) = policy {
-        command.arg("--policy").arg(policy);
+const REPORT: &str = "report";
+
+/// What one process told.
+struct Told {
+    code: i32,
+    /// Its summary without host figures.
+    summary: Value,
+    home: tempfile::TempDir,
+}
+
+impl Told {
+    fn by(child: Child, home: tempfile::TempDir) -> Result<Self, Stop> {
+        let output = child.wait_with_output().map_err(surroundings)?;
+        let code = output.status.code().unwrap_or(-1);
+        if ![Exit::Holds as i32, Exit::Missed as i32, Exit::Inconclusive as i32].contains(&code) {
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(Stop::Child { code, why });
+        }
+        let mut summary: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|e| Stop::Environment(format!("the run told no summary: {e}")))?;
+        without_host(&mut summary);
+        Ok(Self { code, summary, home })
     }
-    command.env("TZ", zone).env("LANG", language).env("LC_ALL", language).env("RAYON_NUM_THREADS", threads);
-    command.current_dir(home).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+
+    fn read(&self, file: &str) -> Result<String, Stop> {
+        let bytes = std::fs::read(self.home.path().join(REPORT).join(file)).map_err(surroundings)?;
+        // Pictures are compared as they are, byte for byte as a character each.
+        Ok(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().iter().map(|&b| char::from(b)).collect()))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "maps an error away")]
+fn surroundings(e: std::io::Error) -> Stop {
+    Stop::Environment(e.to_string())
+}
+
+fn without_host(summary: &mut Value) {
+    if let Some(map) = summary.as_object_mut() {
+        map.remove("host");
+        if let Some(trials) = map.get_mut("trials").and_then(Value::as_array_mut) {
+            trials.iter_mut().for_each(without_host);
+        }
+    }
+}
+
+/// Keys of two summaries whose values differ.
+fn different(a: &Value, b: &Value, found: &mut Vec<String>) {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return };
+    let only_there = b.keys().filter(|key| !a.contains_key(*key));
+    for key in a.keys().chain(only_there) {
+        let value = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+        if a.get(key) != b.get(key) {
+            found.push(format!("  {key}: {} and {}", value(a), value(b)));
+        }
+    }
 }
 
 /// The first line in which two lists of events differ, with the lines before it.

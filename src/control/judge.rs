@@ -134,6 +134,13 @@ impl Judge {
         Some((gravest, rules))
     }
 
+    /// The failing rules that ask for a person.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<RuleId> {
+        let failing = self.policy.rules.iter().zip(&self.rules).enumerate();
+        failing.filter(|(_, (r, s))| s.fails && r.then == Verdict::Alert).map(|(i, _)| RuleId(i as u16)).collect()
+    }
+
     /// Whether a rule that reads this signal fails now.
     #[must_use]
     pub fn fails_on(&self, signal: SignalId) -> bool {

@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 /// joined. Memory: 24 bytes each.
 const WAITING_MAX: usize = 1 << 20;
 
+/// Newest requests of a source that may not have been answered yet.
+const UNDER_WAY_MAX: usize = 1 << 14;
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Scored {
     version: VersionId,
@@ -79,7 +82,8 @@ impl Labelled {
                 pairs.pop_front();
             }
         }
-        while waiting.scored.front().is_some_and(Option::is_none) {
+        // A hole near the end may be an answer that is still under way.
+        while waiting.scored.len() > UNDER_WAY_MAX && waiting.scored.front().is_some_and(Option::is_none) {
             waiting.scored.pop_front();
             waiting.base += 1;
         }

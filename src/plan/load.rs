@@ -11,7 +11,7 @@ use crate::plan::resolve::{self, faults, models, policy, traffic, words};
 use crate::plan::scenario::Scenario;
 use crate::plan::{Plan, Vet, policy_schema, scenario_schema, schema};
 use crate::time::SimTime;
-use crate::world::config::{Version, WorldConfig};
+use crate::world::config::{Effect, Payload, Version, WorldConfig};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,6 +116,44 @@ fn typed<T: DeserializeOwned>(
         Err(e) => {
             found.push(Diagnostic::whole(&document.source.file, format!("cannot be read: {e}")));
             None
+        }
+    }
+}
+
+/// Recorded rows have the labels they have: only where the truth is a concept can it follow features that move.
+fn labels_can_follow(
+    sources: &[traffic::Resolved],
+    faults: &[crate::world::config::Fault],
+    root: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    for (i, fault) in faults.iter().enumerate() {
+        if let Effect::CovariateDrift { source, labels_follow: true, .. } = &fault.effect
+            && sources.get(source.index()).is_some_and(|r| matches!(r.source.payload, Payload::Replay { .. }))
+        {
+            let place = root.at("fault").at(i).at("labels");
+            found.push(place.wrong("labels of recorded rows cannot follow a drift").help("write labels = \"stay\""));
+        }
+    }
+}
+
+/// An expectation may be about another policy than the one under test, but about one that there is: the scenario's own, or
+/// one in `policies/` beside it, by the name of its file.
+fn about_known_policies(s: &Scenario, root: &Place<'_>, base: &Path, files: &Files, found: &mut Vec<Diagnostic>) {
+    let there = files.names(&base.join("policies"));
+    let mut names: Vec<&str> = there.iter().filter_map(|n| n.strip_suffix(".toml")).collect();
+    if names.is_empty() {
+        return;
+    }
+    let own = s.policy.as_deref().map(Path::new).and_then(|p| p.file_stem()?.to_str());
+    names.extend(own.filter(|own| !names.contains(own)));
+    for (i, expectation) in s.expect.iter().enumerate() {
+        if let Some(policy) = &expectation.policy
+            && !names.contains(&policy.as_str())
+        {
+            let place = root.at("expect").at(i).at("policy");
+            let help = did_you_mean(policy, &names, "policies");
+            found.push(place.wrong(format!("there is no policy `{policy}`")).maybe_help(help));
         }
     }
 }
@@ -228,6 +266,10 @@ fn plant(
     let expectations = resolve::expect::expectations(&s.expect, &root.at("expect"), found);
 
     let faults: Option<Vec<_>> = faults.into_iter().collect();
+    if let (Some(sources), Some(faults)) = (&sources, &faults) {
+        labels_can_follow(sources, faults, root, found);
+    }
+    about_known_policies(s, root, base, files, found);
     let whole = match (versions, sources, faults) {
         (Some(versions), Some(sources), Some(faults)) if versions.len() >= 2 => Some(Whole {
             names: Names {

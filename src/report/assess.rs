@@ -196,17 +196,17 @@ fn outcome(story: &Story, ordered: &[Ordered], clean: Option<&Trace>, window: Sp
     if during().all(by_chance) { Outcome::Missed } else { Outcome::Recovered }
 }
 
-/// Share of the error budget of the whole period that a run used: bad requests / (promised failure rate × requests expected in
-/// the period), where the period is expected to go on at the run's rate of arrivals. Infinite if something was bad and
-/// nothing may be; 0 if nothing was bad. Source: SRE Workbook, ch. 5: of the period, not of the run.
+/// Share of the error budget of the whole period that a run used: requests without an answer / (promised failure rate × requests expected in
+/// the period), where the period is expected to go on at the run's rate of arrivals. Infinite if something failed and
+/// nothing may; 0 if nothing did. Source: SRE Workbook, ch. 5: of the period, not of the run.
 #[must_use]
 pub fn budget_spent(run: &RunRecord, objective: &Objective, horizon: SimTime) -> f64 {
-    if run.counts.bad == 0 {
+    if run.counts.failed == 0 {
         return 0.0;
     }
     let rate = run.counts.requests as f64 / horizon.as_secs_f64();
     let budget = objective.failure_rate * rate * objective.period.as_secs_f64();
-    if budget > 0.0 { run.counts.bad as f64 / budget } else { f64::INFINITY }
+    if budget > 0.0 { run.counts.failed as f64 / budget } else { f64::INFINITY }
 }
 
 /// The time axis of a run. Before the first `Weights` the version the rollout starts from (index 0) has all traffic.

@@ -16,6 +16,8 @@ pub struct BadBits {
     sources: Vec<Vec<u64>>,
     /// Bad requests whose ordinal is not addressed.
     beyond: u64,
+    /// Requests noted, by source.
+    noted: Vec<u64>,
 }
 
 impl BadBits {
@@ -30,6 +32,13 @@ impl BadBits {
     #[inline]
     pub fn note(&mut self, request: RequestId, bad: bool) {
         let source = request.source.index();
+        match self.noted.get_mut(source) {
+            Some(n) => *n += 1,
+            None => {
+                self.noted.resize(source + 1, 0);
+                self.noted[source] = 1;
+            }
+        }
         let word = (request.ordinal / 64) as usize;
         let mask = 1_u64 << (request.ordinal % 64);
         if let Some(slot) = self.sources.get_mut(source).and_then(|words| words.get_mut(word)) {
@@ -73,6 +82,26 @@ impl BadBits {
     #[must_use]
     pub fn count(&self) -> u64 {
         let inside: u64 = self.sources.iter().flatten().map(|w| u64::from(w.count_ones())).sum();
+        inside + self.beyond
+    }
+
+    /// Whether a source has requests here and in `other`. One that has them on one side only (a surge, and the run without it)
+    /// has nobody to be compared with.
+    #[must_use]
+    pub fn shares(&self, other: &Self, source: SourceId) -> bool {
+        let some = |bits: &Self| bits.noted.get(source.index()).is_some_and(|&n| n > 0);
+        some(self) && some(other)
+    }
+
+    /// How many requests of the sources shared with `other` were bad.
+    #[must_use]
+    pub fn count_shared(&self, other: &Self) -> u64 {
+        let shared = |s: &usize| self.shares(other, SourceId(*s as u16));
+        let inside: u64 = (0..self.sources.len())
+            .filter(shared)
+            .flat_map(|s| &self.sources[s])
+            .map(|w| u64::from(w.count_ones()))
+            .sum();
         inside + self.beyond
     }
 

@@ -194,7 +194,10 @@ pub fn tell(
         }
     };
     let hurt = match without {
-        Some(w) => trial.bits.count_only_here(&w.policy.bits) > 0,
+        Some(w) => {
+            let other = &w.policy.bits;
+            trial.bits.all_only_here(other).any(|(source, _)| trial.bits.shares(other, source))
+        }
         None => incident.onset.is_some(),
     };
     incident.hurt = hurt;
@@ -215,17 +218,19 @@ pub fn tell(
     Story { incident, active, relapsed, hurt }
 }
 
-/// Bad requests of one run beyond those of another; matched by request, so the last attempt of each counts.
+/// Bad requests of one run beyond those of another, over the sources that both have; matched by request, so the last attempt of each counts.
 #[must_use]
 pub fn difference(run: &RunRecord, other: &RunRecord) -> i64 {
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    signed(run.bits.count()) - signed(other.bits.count())
+    signed(run.bits.count_shared(&other.bits)) - signed(other.bits.count_shared(&run.bits))
 }
 
 /// Ordinals of a source come in order of arrival, so the first of each source is its earliest.
 fn onset(runs: &Runs<'_>, without: Without<'_>, arrival: &dyn Fn(SourceId, u64) -> SimTime) -> Option<SimTime> {
     let Twin::Runs(references) = &runs.twin else { return None };
-    references.hold.bits.first_only_here(&without.hold.bits).map(|(source, ordinal)| arrival(source, ordinal)).min()
+    let (here, other) = (&references.hold.bits, &without.hold.bits);
+    let shared = here.first_only_here(other).filter(|(source, _)| here.shares(other, *source));
+    shared.map(|(source, ordinal)| arrival(source, ordinal)).min()
 }
 
 /// What an alarm or a decision must be traced to.

@@ -121,11 +121,12 @@ impl World {
             let Some(version) = effect.bound_to() else { continue };
             let in_traffic = self.router.weight(version).0 > 0;
             let state = &mut self.faults[i];
-            // A bad release acts from its first traffic on; rot stays on the disk and is back when the version is.
+            // A bad release acts from its first traffic on; rot stays on the disk, and whatever slows a version is there as
+            // long as it lasts: both are back when the version is.
+            let over = self.config.faults[i].until.is_some_and(|until| now >= until);
             let acts = match effect {
                 Effect::BadRelease { .. } => state.happens,
-                Effect::CorruptWeights { .. } => state.started,
-                _ => false,
+                _ => state.started && !over,
             };
             let fault = FaultId(i as u16);
             if in_traffic && acts && !state.active {

@@ -72,11 +72,11 @@ impl World {
 
     /// The place of a loaded model in the table.
     pub(crate) fn instance(&mut self, version: VersionId, artifact: &Arc<Artifact>, tainted: bool) -> u16 {
+        let (shipped, bad) = self.shipped(version);
+        let (columns, tainted) = (shipped.columns.clone(), tainted || bad);
         let same = |i: &Instance| i.version == version && i.artifact.digest == artifact.digest && i.tainted == tainted;
         let place = self.instances.iter().position(same).unwrap_or_else(|| {
-            let (shipped, bad) = self.shipped(version);
-            let columns = shipped.columns.clone();
-            self.instances.push(Instance { version, artifact: Arc::clone(artifact), columns, tainted: tainted || bad });
+            self.instances.push(Instance { version, artifact: Arc::clone(artifact), columns, tainted });
             self.instances.len() - 1
         });
         place as u16
@@ -127,6 +127,13 @@ impl World {
                 }
             }
             ReplicaState::WarmingUp => self.enter(now, id, ReplicaState::Ready, out),
+            ReplicaState::Draining => {
+                for held in self.replicas[id.index()].drop_all() {
+                    let instance = self.replicas[id.index()].instance.unwrap_or_default();
+                    self.end(held, version, Some(id), instance, Outcome::TimedOut, held.deadline);
+                }
+                self.enter(now, id, ReplicaState::Stopped, out);
+            }
             _ => {}
         }
         Ok(())
@@ -191,8 +198,13 @@ impl World {
     fn fail_load(&mut self, now: SimTime, id: ReplicaId, reason: String, out: &mut Effects) {
         let version = self.replicas[id.index()].version;
         out.events.push((now, Event::LoadFailed { replica: id, version, reason: reason.clone() }));
+        self.crash(now, id, reason, out);
+    }
+
+    /// A replica is gone by itself: what its pool was ordered to become it will not become.
+    pub(crate) fn crash(&mut self, now: SimTime, id: ReplicaId, reason: String, out: &mut Effects) {
+        let version = self.replicas[id.index()].version;
         self.enter(now, id, ReplicaState::Crashed, out);
-        // What the pool was ordered to become it will not become.
         let failed: Vec<_> = self.orders.scaling.iter().filter(|(v, ..)| *v == version).copied().collect();
         self.orders.scaling.retain(|(v, ..)| *v != version);
         for (_, controller, action) in failed {
@@ -265,7 +277,7 @@ impl World {
     }
 
     fn reply(&self, now: SimTime, action: ActionId, query: &Query, out: &mut Effects) {
-        let result = QueryResult { action, answer: self.query(query) };
+        let result = QueryResult { action, answer: self.query(now, query) };
         out.inputs.push((now + CONTROL_DELAY, Input::QueryResult(result)));
     }
 
@@ -275,6 +287,11 @@ impl World {
         for &id in members.iter().skip(replicas as usize) {
             self.enter(now, id, ReplicaState::Draining, out);
             self.stop_if_drained(now, id, out);
+            // By then every user it holds has an answer or has given up; what still runs (a hung slot) goes with it.
+            let seq = self.replicas[id.index()].next_seq();
+            let at = now + self.config.fleet.timeout;
+            let key = Key { at, class: Class::Timeout, entity: id.0, seq };
+            out.schedule.push((key, WorldEvent::Lifecycle(id)));
         }
         for _ in members.len()..replicas as usize {
             let id = self.add_replica(version);
@@ -297,7 +314,7 @@ impl World {
         }
     }
 
-    fn query(&self, query: &Query) -> Answer {
+    fn query(&self, now: SimTime, query: &Query) -> Answer {
         match query {
             Query::Served => Answer::Served(
                 self.pools
@@ -310,9 +327,9 @@ impl World {
                     })
                     .collect(),
             ),
-            Query::SuccessRate { version, window } => self.telemetry.success_rate(*version, *window),
+            Query::SuccessRate { version, window } => self.telemetry.success_rate(now, *version, *window),
             Query::Latency { version, quantile, window } => {
-                self.telemetry.latency_quantile(*version, quantile.share(), *window)
+                self.telemetry.latency_quantile(now, *version, quantile.share(), *window)
             }
         }
     }

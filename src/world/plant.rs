@@ -2,7 +2,7 @@
 
 use crate::artifact::Artifact;
 use crate::digest::{hex, keyed};
-use crate::event::{Event, Outcome, ReplicaState};
+use crate::event::{Event, Outcome};
 use crate::id::{ReplicaId, SourceId, VersionId};
 use crate::rng::Seed;
 use crate::time::{SimTime, Span};
@@ -400,7 +400,7 @@ impl World {
         for held in lost {
             self.end(held, version, Some(id), instance, Outcome::Lost, now);
         }
-        self.enter(now, id, ReplicaState::Crashed, out);
+        self.crash(now, id, "the model's run killed the process".to_owned(), out);
     }
 
     fn complete(
@@ -482,10 +482,12 @@ fn sources(config: &Arc<WorldConfig>, active: &FaultSet, seed: Seed) -> (Vec<Fau
         let stream = SourceStream::declared(Arc::new(source.clone()), id, config.horizon, &live, seed);
         sources.push(Source::new(source.name.clone(), id, stream));
     }
-    for fault in &live {
+    // A surge that takes no part in this run keeps its place, so that requests have the same names in all runs of a trial.
+    for (fault, state) in config.faults.iter().zip(&faults) {
         if let Effect::Surge { source: id, factor } = &fault.effect {
             let source = Arc::new(config.sources[id.index()].clone());
             let stream = SourceStream::surge(&source, *id, fault, *factor, config.horizon, &live, seed);
+            let stream = if state.happens() { stream } else { stream.silence() };
             sources.push(Source::new(format!("{}/{}", source.name, fault.name), *id, stream));
         }
     }

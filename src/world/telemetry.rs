@@ -31,6 +31,7 @@ type Label = (SimTime, u64, f32);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Telemetry {
     scrape: Span,
+    lag: Span,
     loss: Stream,
     loss_share: f64,
     /// By (replica + 1, or 0 for requests that reached none) and segment.
@@ -48,8 +49,9 @@ pub(crate) struct Telemetry {
     reads_features: bool,
 }
 
-/// Past scrapes kept for queries.
-const SCRAPES_KEPT: usize = 64;
+/// How far back queries can look; a longer window is an error and not a shorter window. Memory: one histogram (5 kB at
+/// most) for each version and scrape.
+const QUERIES_KEPT: Span = Span::secs(3600);
 
 impl Telemetry {
     /// Nothing measured yet.
@@ -57,6 +59,7 @@ impl Telemetry {
     pub(crate) fn new(config: &WorldConfig, sources: usize, seed: Seed, reads_features: bool) -> Self {
         Self {
             scrape: config.telemetry.scrape,
+            lag: config.telemetry.lag,
             loss: Stream::named(seed, "telemetry", "loss"),
             loss_share: config.telemetry.loss,
             counters: vec![BTreeMap::new()],
@@ -142,17 +145,20 @@ impl Telemetry {
             total.latency.merge(&c.latency);
         }
         self.totals.push_back((now, totals));
-        if self.totals.len() > SCRAPES_KEPT {
+        let oldest = now.minus(QUERIES_KEPT);
+        while self.totals.len() > 1 && self.totals[1].0 <= oldest {
             self.totals.pop_front();
         }
     }
 
-    /// What ended in a window that ends at the last scrape.
-    fn over(&self, version: VersionId, window: Span) -> Option<Counters> {
-        let (now, latest) = self.totals.back()?;
+    /// What ended in a window that ends at the last scrape that is there to be seen at `now`: a query meets the same lag and
+    /// the same losses as what is pushed.
+    fn over(&self, now: SimTime, version: VersionId, window: Span) -> Option<Counters> {
+        let seen = self.totals.iter().rev().skip_while(|(at, _)| *at + self.lag > now);
+        let (at, latest) = seen.clone().next()?;
         let latest = latest.get(version.index())?;
-        let from = now.minus(window);
-        let earlier = self.totals.iter().rev().find(|(at, _)| *at <= from).and_then(|(_, t)| t.get(version.index()));
+        let from = at.minus(window);
+        let earlier = seen.clone().find(|(at, _)| *at <= from).and_then(|(_, t)| t.get(version.index()));
         let Some(earlier) = earlier else { return Some(latest.clone()) };
         let mut ended = latest.ended;
         ended.iter_mut().zip(earlier.ended).for_each(|(n, before)| *n -= before);
@@ -160,8 +166,11 @@ impl Telemetry {
     }
 
     /// The answer to a success-rate query: empty when nothing ended in the window.
-    pub(crate) fn success_rate(&self, version: VersionId, window: Span) -> Answer {
-        let Some(counters) = self.over(version, window) else { return Answer::Empty };
+    pub(crate) fn success_rate(&self, now: SimTime, version: VersionId, window: Span) -> Answer {
+        if window > QUERIES_KEPT {
+            return too_long();
+        }
+        let Some(counters) = self.over(now, version, window) else { return Answer::Empty };
         let all: u64 = counters.ended.iter().sum();
         match all {
             0 => Answer::Empty,
@@ -170,11 +179,18 @@ impl Telemetry {
     }
 
     /// The answer to a latency query in seconds: empty when nothing was answered in the window.
-    pub(crate) fn latency_quantile(&self, version: VersionId, q: f64, window: Span) -> Answer {
-        self.over(version, window)
+    pub(crate) fn latency_quantile(&self, now: SimTime, version: VersionId, q: f64, window: Span) -> Answer {
+        if window > QUERIES_KEPT {
+            return too_long();
+        }
+        self.over(now, version, window)
             .and_then(|c| c.latency.quantile(q))
             .map_or(Answer::Empty, |ns| Answer::Series(vec![ns / 1e9]))
     }
+}
+
+fn too_long() -> Answer {
+    Answer::Error(format!("windows of queries are {QUERIES_KEPT} at most"))
 }
 
 /// The scores asked for last, so that a run of requests of one block asks once.
@@ -278,7 +294,6 @@ impl World {
         let visible = now + self.config.telemetry.lag;
         let versions = self.config.versions.len();
         let telemetry = &mut self.telemetry;
-        telemetry.keep_totals(now, versions);
         let rows = std::mem::take(&mut telemetry.rows);
         telemetry.loss.seek(n * 2);
         if telemetry.loss.uniform() < telemetry.loss_share {
@@ -288,6 +303,7 @@ impl World {
             return Ok(());
         }
         telemetry.last = now;
+        telemetry.keep_totals(now, versions);
         for (_, mut observations) in rows {
             observations.scraped_at = now;
             out.inputs.push((visible, Input::Observations(observations)));

@@ -148,6 +148,13 @@ impl SourceStream {
         Self::new(Arc::new(own), id, &path, (fault.at, until), Some(rate), faults, seed)
     }
 
+    /// A stream in which nobody ever arrives.
+    #[must_use]
+    pub(crate) fn silence(mut self) -> Self {
+        self.rate = Some(0.0);
+        self
+    }
+
     fn new(
         config: Arc<Source>,
         id: SourceId,
@@ -233,8 +240,14 @@ impl SourceStream {
 
     fn fill_arrivals(&mut self, first: u64, arrived: &mut [SimTime]) -> usize {
         let config = Arc::clone(&self.config);
+        // Rows in order: the stream ends with the table, whatever paces it.
+        let rows = match &config.payload {
+            Payload::Replay { table, iid: false } => table.rows() as u64,
+            _ => u64::MAX,
+        };
+        let left = usize::try_from(rows.saturating_sub(first)).unwrap_or(BLOCK);
         let mut live = 0;
-        for (slot, place) in arrived.iter_mut().enumerate().take(BLOCK) {
+        for (slot, place) in arrived.iter_mut().enumerate().take(BLOCK.min(left)) {
             let at = match (&config.arrivals, &config.payload, self.rate) {
                 (_, _, Some(rate)) if rate > 0.0 => {
                     self.clock_s += -libm::log(self.arrivals.uniform()) / rate;

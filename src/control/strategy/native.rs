@@ -225,6 +225,7 @@ impl Controller {
     /// Tells what a look changed, and does what the failing rules ask for.
     fn conclude(&mut self, now: SimTime, changed: Vec<Event>) {
         self.events.extend(changed);
+        self.alert();
         let Some((verdict, rules)) = self.judge.verdict() else {
             self.refusal = None;
             return;
@@ -248,17 +249,20 @@ impl Controller {
                 self.halted = true;
                 self.events.push_back(Event::Decided(Decided { verdict, rules, refused: None }));
             }
-            Verdict::Alert => {
-                let new: Vec<_> = rules.into_iter().filter(|r| !self.alerted[r.index()]).collect();
-                if !new.is_empty() {
-                    new.iter().for_each(|r| self.alerted[r.index()] = true);
-                    let names: Vec<_> = new.iter().map(|r| self.policy.rules[r.index()].name.as_str()).collect();
-                    self.executor.aside(ActionKind::Notify(format!("alert: {}", names.join(", "))));
-                    self.events.push_back(Event::Decided(Decided { verdict, rules: new, refused: None }));
-                }
-            }
-            Verdict::Rollback | Verdict::Halt => {}
+            Verdict::Rollback | Verdict::Halt | Verdict::Alert => {}
         }
+    }
+
+    /// Tells a person what rules ask for one, whatever else is decided; each rule once.
+    fn alert(&mut self) {
+        let rules: Vec<_> = self.judge.alerts().into_iter().filter(|r| !self.alerted[r.index()]).collect();
+        if rules.is_empty() {
+            return;
+        }
+        rules.iter().for_each(|r| self.alerted[r.index()] = true);
+        let names: Vec<_> = rules.iter().map(|r| self.policy.rules[r.index()].name.as_str()).collect();
+        self.executor.aside(ActionKind::Notify(format!("alert: {}", names.join(", "))));
+        self.events.push_back(Event::Decided(Decided { verdict: Verdict::Alert, rules, refused: None }));
     }
 
     fn revert(&mut self, now: SimTime) {
