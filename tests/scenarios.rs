@@ -35,7 +35,8 @@ fn shipped() -> Vec<(String, Vec<&'static str>)> {
         .map(|path| {
             let text: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
             let expect = text["expect"].as_array().expect("a scenario that expects nothing shows nothing");
-            let about = |p: &&str| expect.iter().any(|e| e.get("policy").is_none_or(|named| named.as_str() == Some(*p)));
+            let about =
+                |p: &&str| expect.iter().any(|e| e.get("policy").is_none_or(|named| named.as_str() == Some(*p)));
             (path.file_name().unwrap().to_str().unwrap().to_owned(), POLICIES.into_iter().filter(about).collect())
         })
         .collect();
@@ -72,9 +73,7 @@ fn what_is_expected_of_balanced_sets_it_apart_from_never_or_from_eager() {
     for (scenario, _) in shipped() {
         let outcomes = |policy: &str| run(&scenario, policy, &[]).1;
         let [balanced, eager, never] = POLICIES.map(outcomes);
-        let differs = |other: &Value| {
-            ["outcome", "rollbacks"].iter().any(|field| balanced[*field] != other[*field])
-        };
+        let differs = |other: &Value| ["outcome", "rollbacks"].iter().any(|field| balanced[*field] != other[*field]);
         assert!(differs(&eager) || differs(&never), "{scenario} is the same to all policies");
     }
 }
