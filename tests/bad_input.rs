@@ -39,7 +39,7 @@ curable_by_rollback = true
 kind = "covariate-drift"
 at = "4m"
 features = [{ name = "age", shift = 2 }]
-labels = "follow"
+labels = "stay"
 harmful = false
 [[expect]]
 outcome = "recovered"
@@ -138,7 +138,7 @@ fn valid_files_have_no_mistakes() {
     let plan = load(inputs(), None).unwrap_or_else(|e| panic!("{}", render(&e, false)));
     assert_eq!(plan.names.versions, ["v1", "v2"]);
     assert_eq!(plan.names.segments, ["all", "g=a", "g=b"]);
-    assert_eq!(plan.fault_words, ["all replicas of v2: 3 times slower", "shop: age +2, labels follow"]);
+    assert_eq!(plan.fault_words, ["all replicas of v2: 3 times slower", "shop: age +2, labels stay"]);
     assert_eq!(plan.expectations[1].text, "mttd p90 <= 4m");
     assert_eq!(plan.digest, load(inputs(), Some("p")).unwrap().digest);
 }
@@ -218,7 +218,7 @@ fn unknown_kinds_and_values() {
         &[(s, 20, 8, "unknown kind `latency-spkie`", "did you mean `latency-spike`")],
     );
     check(&[(s, "kind = \"latency-spike\"\n", "")], &[(s, 19, 1, "missing key `kind`", "`weight-corruption`")]);
-    check(&[(s, "\"follow\"", "\"folow\"")], &[(s, 30, 10, "unknown value `folow`", "did you mean `follow`")]);
+    check(&[(s, "\"stay\"", "\"stya\"")], &[(s, 30, 10, "unknown value `stya`", "did you mean `stay`")]);
     check(
         &[(s, "\"recovered\"", "\"recoverd\"")],
         &[(s, 33, 11, "unknown value `recoverd`", "did you mean `recovered`")],
@@ -233,11 +233,19 @@ fn unknown_kinds_and_values() {
 #[test]
 fn unknown_names() {
     let (s, p) = ("s.toml", "policies/p.toml");
+    check(
+        &[(s, "labels = \"stay\"", "labels = \"follow\"")],
+        &[(s, 30, 10, "labels of recorded rows cannot follow", "labels = \"stay\"")],
+    );
+    check(
+        &[(s, "outcome = \"recovered\"", "outcome = \"recovered\"\npolicy = \"pp\"")],
+        &[(s, 34, 10, "there is no policy `pp`", "did you mean `p`")],
+    );
     check(&[(s, "version = \"v2\"", "version = \"v3\"")], &[(s, 22, 11, "unknown model `v3`", "`v1`, `v2`")]);
     check(&[(s, "to = \"v2\"", "to = \"v22\"")], &[(s, 17, 6, "unknown model `v22`", "did you mean `v2`")]);
     check(&[(s, "name = \"age\"", "name = \"agee\"")], &[(s, 29, 22, "unknown feature `agee`", "did you mean `age`")]);
     check(
-        &[(s, "labels = \"follow\"", "source = \"shpo\"\nlabels = \"follow\"")],
+        &[(s, "labels = \"stay\"", "source = \"shpo\"\nlabels = \"stay\"")],
         &[(s, 30, 10, "unknown source `shpo`", "did you mean `shop`")],
     );
     check(&[(p, "\"slow.value", "\"slwo.value")], &[(p, 13, 9, "unknown signal `slwo`", "did you mean `slow`")]);

@@ -181,8 +181,16 @@ fn every_milestone_of_a_textbook_incident_is_where_it_was_put() {
     assert_eq!((a.harm_suffered, a.harm_avoided), (Some(342), Some(2640)));
     assert_eq!((a.policy_harm, a.joint_harm, a.rollbacks), (Some(0), Some(0), 1));
     assert_eq!(i.horizon, Span::secs(500));
-    // 342 bad of 0.001 × 20/s × 30 days.
-    assert!((a.budget_spent - 342.0 / (0.001 * 20.0 * 2_592_000.0)).abs() < 1e-12);
+    assert_eq!(a.budget_spent, 0.0, "wrong answers spend nothing of a budget of failures");
+}
+
+#[test]
+fn the_budget_is_of_the_period_and_spent_by_failures() {
+    let mut failing = run(vec![], served(1e9, NEVER));
+    failing.counts.failed = 342;
+    // 342 failures of 0.001 × 20/s × 30 days.
+    let spent = rollcage::report::assess::budget_spent(&failing, &objective(), at(HORIZON as f64));
+    assert!((spent - 342.0 / (0.001 * 20.0 * 2_592_000.0)).abs() < 1e-12, "{spent}");
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Sim {
             now: SimTime::ZERO,
             queue: Queue::default(),
             controller: Controller::new(ControllerId(0), policy, rollout, width, setup.seed),
-            recorder: Recorder::new(fold, setup.keep_requests),
+            recorder: Recorder::new(fold, &names.sources, setup.keep_requests),
             world,
             names,
             horizon: config.horizon,

@@ -14,16 +14,23 @@ pub struct Recorder {
     events: Vec<Recorded>,
     inference: Rolling,
     decisions: Rolling,
+    /// What a source is called in digests: a hash of its name, so that declaring one more renames no other.
+    sources: Vec<u64>,
     requests: u64,
     end: SimTime,
     rows: Option<Vec<RequestEnd>>,
 }
 
 impl Recorder {
-    /// Nothing recorded. `keep_requests`: also keep every request's end (memory grows with the run).
+    /// Nothing recorded. `sources`: their names. `keep_requests`: also keep every request's end (memory grows with the run).
     #[must_use]
-    pub fn new(fold: RunFold, keep_requests: bool) -> Self {
+    pub fn new(fold: RunFold, sources: &[String], keep_requests: bool) -> Self {
+        let key = |name: &String| {
+            let [a, b, c, d, e, f, g, h, ..] = keyed(&[name.as_bytes()]);
+            u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        };
         Self {
+            sources: sources.iter().map(key).collect(),
             fold,
             events: Vec::new(),
             inference: Rolling::new("inference"),
@@ -38,19 +45,20 @@ impl Recorder {
     pub fn request(&mut self, end: &RequestEnd) {
         self.requests += 1;
         self.end = self.end.max(end.ended);
-        let mut fact = [0u8; 22];
+        let source = self.sources.get(end.request.source.index()).copied().unwrap_or_default();
+        let mut fact = [0u8; 28];
         fact[..8].copy_from_slice(&end.request.ordinal.to_le_bytes());
-        fact[8..10].copy_from_slice(&end.request.source.0.to_le_bytes());
-        fact[10..12].copy_from_slice(&end.version.0.to_le_bytes());
-        fact[12] = end.outcome as u8;
-        fact[13] = end.request.attempt;
-        fact[14..].copy_from_slice(&end.ended.0.to_le_bytes());
+        fact[8..16].copy_from_slice(&source.to_le_bytes());
+        fact[16..18].copy_from_slice(&end.version.0.to_le_bytes());
+        fact[18] = end.outcome as u8;
+        fact[19] = end.request.attempt;
+        fact[20..].copy_from_slice(&end.ended.0.to_le_bytes());
         self.decisions.fact(&fact);
         if end.outcome.is_answered() {
-            let mut fact = [0u8; 14];
+            let mut fact = [0u8; 20];
             fact[..8].copy_from_slice(&end.request.ordinal.to_le_bytes());
-            fact[8..10].copy_from_slice(&end.request.source.0.to_le_bytes());
-            fact[10..].copy_from_slice(&end.score.to_bits().to_le_bytes());
+            fact[8..16].copy_from_slice(&source.to_le_bytes());
+            fact[16..].copy_from_slice(&end.score.to_bits().to_le_bytes());
             self.inference.fact(&fact);
         }
         self.fold.request(end);
