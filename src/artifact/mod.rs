@@ -4,7 +4,6 @@
 pub mod corrupt;
 pub mod manifest;
 pub mod onnx;
-pub mod store;
 mod wire;
 
 pub use wire::BadWire;
