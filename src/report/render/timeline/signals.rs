@@ -122,7 +122,8 @@ fn lanes<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64,
     words.reverse();
     legend(canvas, top, &words)?;
     if measured.len() > shown.len() {
-        let more = format!("{} more signals: windows.csv", measured.len() - shown.len());
+        let left = measured.len() - shown.len();
+        let more = format!("{left} more {}: windows.csv", if left == 1 { "signal" } else { "signals" });
         canvas.text(
             (PLOT.1 + 14.0, top + 14.0 + 19.0 * words.len() as f64),
             &more,
