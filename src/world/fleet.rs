@@ -333,9 +333,4 @@ impl World {
             }
         }
     }
-
-    /// Whether a row of this outcome reached a model.
-    pub(crate) const fn has_score(outcome: Outcome) -> bool {
-        matches!(outcome, Outcome::Answered)
-    }
 }

@@ -1,4 +1,4 @@
-//! Owns the plant: traffic, router, replicas, inference, artifact store, data layer, telemetry pipeline.
+//! Owns the plant: traffic, router, replicas, inference, data layer, telemetry pipeline.
 
 pub mod config;
 pub mod distribution;

@@ -234,7 +234,7 @@ impl World {
             let source = &self.sources[ended.source.index()];
             let Some(block) = source.block(ended.ordinal) else { continue };
             let slot = ended.ordinal as usize % BLOCK;
-            let answered = Self::has_score(ended.outcome);
+            let answered = ended.outcome.is_answered();
             let score = match last.get_mut(usize::from(ended.instance)) {
                 Some(last) if answered => last.get(&self.instances, source.schema, ended, block, models)?,
                 _ => f32::NAN,

@@ -4,6 +4,7 @@
 //! A library with another hash than the pinned one is used only when it was named on purpose, in the first two places,
 //! and is then reported as foreign.
 
+pub(crate) use crate::digest::hex;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -223,10 +224,6 @@ pub(crate) fn hash_file(path: &Path) -> std::io::Result<([u8; 32], String)> {
 
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(hex: &str) -> Option<[u8; 32]> {
