@@ -54,7 +54,7 @@
 //! | 4 | [`detect`], [`report`] | signals over telemetry; measures and renderings | clock, files (but where reports are written); each other, and whatever makes a run |
 //! | 5 | [`control`], [`world`] | the sans-IO controller; the plant, with `world::inference` the only user of `ort` | files, threads, surroundings (inference may); draws (the controller); detectors (the plant); reports; each other |
 //! | 6 | [`plan`] | from files to a Plan, made of each module's own configuration | reading files but in `plan::files` |
-//! | 7 | [`sim`] | queue, clock, pump, recorder | wall clock, threads, tokio |
+//! | 7 | [`sim`], [`live`] | queue, clock, pump of virtual time; real replicas, real faults and the only tokio, in real time | wall clock, threads, tokio (`sim`); each other |
 //! | 8 | [`campaign`] | trials with their reference runs, many side by side; the host's clock for the host section | |
 //! | 9 | [`cli`] | arguments, exit codes, progress | |
 //! | 10 | `main` | hands the exit code to the system | |
@@ -174,6 +174,7 @@ pub mod detect;
 pub mod digest;
 pub mod event;
 pub mod id;
+pub mod live;
 pub mod plan;
 pub mod report;
 pub mod rng;

@@ -1,0 +1,1 @@
+//! Owns one replica: a process that serves an ONNX model over HTTP.
