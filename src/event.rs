@@ -228,6 +228,8 @@ pub struct Gap {
     pub from: SimTime,
     /// To the scrape that did not.
     pub to: SimTime,
+    /// The one replica that could not be read; `None`: nothing could.
+    pub replica: Option<ReplicaId>,
 }
 
 /// A replica's change of state.
@@ -372,6 +374,11 @@ pub enum Query {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// The run is live: real processes in real time. The first fact of a live trace; a simulated one has none.
+    Live {
+        /// Cores of the machine that driver and replicas share.
+        cores: u32,
+    },
     /// A fault took hold.
     FaultStarted {
         /// Which.
@@ -406,6 +413,18 @@ pub enum Event {
     Weights {
         /// By version.
         weights: Vec<(VersionId, Weight)>,
+    },
+    /// What the replicas in service answered when they were asked what they serve.
+    Served {
+        /// (replica, version, digest of the bytes it loaded)
+        served: Vec<(ReplicaId, VersionId, Digest)>,
+    },
+    /// A server did what no server should, for the first time in this way. Live only.
+    Misbehaved {
+        /// Which replica.
+        replica: ReplicaId,
+        /// What it did.
+        what: String,
     },
     /// Telemetry was lost.
     Gap(Gap),

@@ -77,7 +77,7 @@
 //!
 //! # Determinism
 //!
-//! Three digests identify a run ([`trace::Digests`]; made in [`sim::recorder`]):
+//! Three digests identify a run ([`trace::Digests`]; made in [`trace::recorder`]):
 //!
 //! | digest | covers | equal |
 //! |---|---|---|

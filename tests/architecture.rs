@@ -149,7 +149,7 @@ const BANS: &[Ban] = &[
         what: Mention::Path(&["crate", "trace"]),
         within: &["world/", "control/", "detect/"],
         but: &[],
-        instead: "say what happened as an `event::Event`; `sim::recorder` makes the trace",
+        instead: "say what happened as an `event::Event`; `trace::recorder` makes the trace",
     },
     Ban {
         what: Mention::Path(&["crate", "artifact"]),

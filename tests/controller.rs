@@ -417,7 +417,7 @@ fn a_lost_scrape_is_a_gap_and_brings_nothing() {
             .filter(|(t, input)| *t == scrape + lag && !matches!(input, Input::Health(_)))
             .map(|(_, input)| input)
             .collect();
-        let gap = Gap { from: last, to: scrape };
+        let gap = Gap { from: last, to: scrape, replica: None };
         if let [Input::Gap(found)] = seen[..] {
             assert_eq!(*found, gap, "from the last scrape that arrived");
             assert!(told.events.contains(&(scrape, Event::Gap(gap))));
@@ -536,7 +536,7 @@ fn metrics(second: u64, requests: u32, latency: Span) -> Input {
 }
 
 fn gap(from: u64, to: u64) -> Input {
-    Input::Gap(Gap { from: at(from), to: at(to) })
+    Input::Gap(Gap { from: at(from), to: at(to), replica: None })
 }
 
 /// What a controller under this policy tells when it gets these inputs, each at its second, from the first stage on.

@@ -67,6 +67,14 @@ pub struct TrialReport {
     pub host: Host,
 }
 
+impl TrialReport {
+    /// Whether the trial was live: real processes in real time. Otherwise it was simulated.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        crate::trace::is_live(&self.events)
+    }
+}
+
 /// How a trial ended, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

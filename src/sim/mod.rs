@@ -9,7 +9,6 @@
 //! ```
 
 pub mod queue;
-pub mod recorder;
 
 use crate::control::config::{PolicyConfig, RolloutConfig};
 use crate::control::strategy::native::Controller;
@@ -20,8 +19,8 @@ use crate::report::fold::{Grid, RunFold, RunRecord};
 use crate::report::objective::Objective;
 use crate::rng::{Seed, Stream};
 use crate::sim::queue::Queue;
-use crate::sim::recorder::Recorder;
 use crate::time::SimTime;
+use crate::trace::recorder::Recorder;
 use crate::world::config::WorldConfig;
 use crate::world::fleet::CONTROL_DELAY;
 use crate::world::inference::RuntimeError;
@@ -81,7 +80,7 @@ pub struct Sim {
     queue: Queue<Coming>,
     world: World,
     controller: Controller,
-    recorder: Recorder,
+    recorder: Recorder<RunFold>,
     names: Names,
     horizon: SimTime,
     orders: BTreeMap<u64, Action>,
@@ -155,7 +154,8 @@ impl Sim {
         self.take_effects();
         assert_eq!(self.world.open_requests(), 0, "every request ends");
         let streams = self.world.stream_digests();
-        Ok(self.recorder.finish(self.names, streams))
+        let (fold, trace, requests) = self.recorder.finish(self.names, streams);
+        Ok((fold.finish(trace), requests))
     }
 
     fn step(&mut self, key: Key, event: Coming, models: &mut Predictions) -> Result<(), RuntimeError> {

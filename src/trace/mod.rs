@@ -2,6 +2,8 @@
 //!
 //! The ends of requests are hashed and handed on to folds as they come, not kept; the other facts are few and are kept.
 
+pub mod recorder;
+
 use crate::event::{Event, RequestEnd};
 use crate::id::Names;
 use crate::time::SimTime;
@@ -45,6 +47,20 @@ pub struct Trace {
     pub facts: u64,
     /// When the last fact happened.
     pub end: SimTime,
+}
+
+impl Trace {
+    /// Whether the run was live: real processes in real time. Otherwise it was simulated.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        is_live(&self.events)
+    }
+}
+
+/// As [`Trace::is_live`], of a run's kept facts: a live run begins with saying so.
+#[must_use]
+pub fn is_live(events: &[Recorded]) -> bool {
+    matches!(events.first(), Some(Recorded { event: Event::Live { .. }, .. }))
 }
 
 /// A fold over the ends of requests, fed in the order they were recorded.

@@ -277,7 +277,11 @@ impl World {
     }
 
     fn reply(&self, now: SimTime, action: ActionId, query: &Query, out: &mut Effects) {
-        let result = QueryResult { action, answer: self.query(now, query) };
+        let answer = self.query(now, query);
+        if let Answer::Served(served) = &answer {
+            out.events.push((now, Event::Served { served: served.clone() }));
+        }
+        let result = QueryResult { action, answer };
         out.inputs.push((now + CONTROL_DELAY, Input::QueryResult(result)));
     }
 

@@ -297,7 +297,7 @@ impl World {
         let rows = std::mem::take(&mut telemetry.rows);
         telemetry.loss.seek(n * 2);
         if telemetry.loss.uniform() < telemetry.loss_share {
-            let gap = Gap { from: telemetry.last, to: now };
+            let gap = Gap { from: telemetry.last, to: now, replica: None };
             out.events.push((now, Event::Gap(gap)));
             out.inputs.push((visible, Input::Gap(gap)));
             return Ok(());

@@ -38,6 +38,7 @@ pub fn console(report: &TrialReport, options: &ConsoleOptions<'_>) -> String {
 
 fn head(report: &TrialReport, ink: Ink) -> String {
     let simulated = match report.host.wall_s {
+        _ if report.is_live() => format!("{} live", length(report.horizon)),
         wall if wall > 0.0 => format!("{} simulated in {wall:.1} s", length(report.horizon)),
         _ => format!("{} simulated", length(report.horizon)),
     };

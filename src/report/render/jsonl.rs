@@ -1,7 +1,8 @@
 //! Owns `events.jsonl`: the kept facts of the trial, one JSON object a line, with names where the trace has indices.
 
+use crate::digest::Digest;
 use crate::event::{Action, ActionEnd, ActionKind, Event, Gap, Health, Query, ReplicaState, Weight};
-use crate::id::{Names, RuleId, VersionId};
+use crate::id::{Names, ReplicaId, RuleId, VersionId};
 use crate::report::render::story::verdict_word;
 use crate::report::trial::TrialReport;
 use crate::time::{NS_PER_S, SimTime};
@@ -38,7 +39,15 @@ fn describe(names: &Names, event: &Event) -> Value {
             json!({"event": "load-failed", "replica": replica.0, "version": version(*id), "reason": reason})
         }
         Event::Weights { weights } => json!({"event": "weights", "weights": shares(names, weights)}),
-        Event::Gap(Gap { from, to }) => json!({"event": "gap", "from_s": secs(*from), "to_s": secs(*to)}),
+        Event::Gap(Gap { from, to, replica }) => {
+            json!({"event": "gap", "from_s": secs(*from), "to_s": secs(*to), "replica": replica.map(|r| r.0)})
+        }
+        Event::Live { cores } => json!({"event": "live", "cores": cores}),
+        Event::Served { served } => {
+            let replica = |(r, v, d): &(ReplicaId, VersionId, Digest)| json!({"replica": r.0, "version": version(*v), "digest": d});
+            json!({"event": "served", "served": served.iter().map(replica).collect::<Vec<_>>()})
+        }
+        Event::Misbehaved { replica, what } => json!({"event": "misbehaved", "replica": replica.0, "what": what}),
         Event::Ordered(action) => ordered(names, action),
         Event::OrderEnded(result) => {
             let (end, reason) = match &result.end {

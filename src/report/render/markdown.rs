@@ -4,7 +4,7 @@ use super::console::expectation;
 use super::story::{
     bad_version, grouped, headline, length, milestones, outcome_words, percent, revert_pair, signed, verdict_word,
 };
-use crate::event::{ActionEnd, ActionKind, Event, RuleFired, Weight};
+use crate::event::{ActionEnd, ActionKind, Event, Gap, RuleFired, Weight};
 use crate::id::VersionId;
 use crate::report::trial::{Incident, TrialReport};
 use crate::time::SimTime;
@@ -22,10 +22,11 @@ pub fn incident_md(report: &TrialReport, command: &str) -> String {
     }
     let _ = write!(
         out,
-        "Policy `{}`, seed {}, {} of virtual time; `{}` was rolled out over `{}`.\n\n![Timeline](timeline.svg)\n\n",
+        "Policy `{}`, seed {}, {} of {} time; `{}` was rolled out over `{}`.\n\n![Timeline](timeline.svg)\n\n",
         report.policy,
         report.seed,
         length(report.horizon),
+        if report.is_live() { "real" } else { "virtual" },
         report.names.version(report.rollout.0),
         report.names.version(report.rollout.1),
     );
@@ -180,7 +181,12 @@ fn policy(out: &mut String, report: &TrialReport) {
             Event::RevertFailed { reason } => format!("Revert **failed**: {}", cell(reason)),
             Event::Verified { well: true } => "The policy's own check: users are well".to_owned(),
             Event::Verified { well: false } => "The policy's own check: users are **not** well".to_owned(),
-            Event::Gap(gap) => format!("Telemetry lost from {} to {}", gap.from, gap.to),
+            Event::Gap(Gap { from, to, replica: None }) => format!("Telemetry lost from {from} to {to}"),
+            Event::Gap(Gap { to, replica: Some(replica), .. }) => {
+                format!("Replica {} did not answer the scrape at {to}", replica.0)
+            }
+            Event::Misbehaved { replica, what } => format!("Replica {}: {}", replica.0, cell(what)),
+            Event::Live { cores } => format!("Live: real processes in real time, {cores} cores"),
             Event::LoadFailed { replica, version, reason } => {
                 format!("Replica {} could not load {}: {}", replica.0, names.version(*version), cell(reason))
             }
@@ -188,6 +194,7 @@ fn policy(out: &mut String, report: &TrialReport) {
             | Event::FaultEnded { .. }
             | Event::Replica(_)
             | Event::Loaded { .. }
+            | Event::Served { .. }
             | Event::Measured(_) => continue,
         };
         rows.push((fact.at, text));

@@ -3,14 +3,13 @@
 use crate::digest::{Rolling, hex, keyed};
 use crate::event::{Event, RequestEnd, RuleFired};
 use crate::id::Names;
-use crate::report::fold::{RunFold, RunRecord};
 use crate::time::SimTime;
-use crate::trace::{Digests, Recorded, RequestFold as _, Trace};
+use crate::trace::{Digests, Recorded, RequestFold, Trace};
 
-/// Records one run.
+/// Records one run; `F` folds the ends of its requests.
 #[derive(Debug, Clone)]
-pub struct Recorder {
-    fold: RunFold,
+pub struct Recorder<F> {
+    fold: F,
     events: Vec<Recorded>,
     inference: Rolling,
     decisions: Rolling,
@@ -21,10 +20,10 @@ pub struct Recorder {
     rows: Option<Vec<RequestEnd>>,
 }
 
-impl Recorder {
+impl<F: RequestFold> Recorder<F> {
     /// Nothing recorded. `sources`: their names. `keep_requests`: also keep every request's end (memory grows with the run).
     #[must_use]
-    pub fn new(fold: RunFold, sources: &[String], keep_requests: bool) -> Self {
+    pub fn new(fold: F, sources: &[String], keep_requests: bool) -> Self {
         let key = |name: &String| {
             let [a, b, c, d, e, f, g, h, ..] = keyed(&[name.as_bytes()]);
             u64::from_le_bytes([a, b, c, d, e, f, g, h])
@@ -83,9 +82,9 @@ impl Recorder {
         self.end
     }
 
-    /// The record of the run, and the requests if they were kept.
+    /// The fold and the trace of the run, and the requests if they were kept.
     #[must_use]
-    pub fn finish(self, names: Names, mut streams: Vec<(String, String)>) -> (RunRecord, Vec<RequestEnd>) {
+    pub fn finish(self, names: Names, mut streams: Vec<(String, String)>) -> (F, Trace, Vec<RequestEnd>) {
         streams.sort();
         let parts: Vec<&[u8]> =
             streams.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_bytes()]).collect();
@@ -97,7 +96,7 @@ impl Recorder {
         };
         let facts = self.requests + self.events.len() as u64;
         let trace = Trace { names, events: self.events, digests, facts, end: self.end };
-        (self.fold.finish(trace), self.rows.unwrap_or_default())
+        (self.fold, trace, self.rows.unwrap_or_default())
     }
 }
 
@@ -122,6 +121,9 @@ const fn is_decision(event: &Event) -> bool {
         | Event::Loaded { .. }
         | Event::LoadFailed { .. }
         | Event::Gap(_)
+        | Event::Live { .. }
+        | Event::Served { .. }
+        | Event::Misbehaved { .. }
         | Event::Measured(_) => false,
         Event::Weights { .. }
         | Event::Ordered(_)
