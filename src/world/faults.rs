@@ -1,44 +1,214 @@
-//! Owns what faults do to the plant while they last. They act on bytes, features, queues and clocks, never on a signal.
+//! Owns which declared faults act at a time, and what the state of the plant is under them. They act on bytes, features,
+//! queues and clocks, never on a signal.
+//!
+//! [`Faults`] is the state machine, without a plant: the simulated plant and real replicas are both driven by it, so that a
+//! fault begins, leaves with its version and comes back in the same way in both.
 
+use crate::artifact::Artifact;
+use crate::digest::{hex, keyed};
 use crate::event::Event;
 use crate::id::{FaultId, VersionId};
 use crate::rng::{Seed, Stream};
 use crate::time::{SimTime, Span};
-use crate::world::config::{Bound, Effect, Fault, Version};
-use crate::world::inference::RuntimeError;
-use crate::world::plant::World;
+use crate::world::config::{Bound, Effect, Fault, Version, WorldConfig};
+use crate::world::inference::{LoadOutcome, RuntimeError};
+use crate::world::plant::{FaultSet, World};
 use crate::world::predictions::Predictions;
+use crate::world::router::Router;
 use crate::world::schedule::{Class, Effects, Key, WorldEvent};
+use std::sync::Arc;
+
+/// A fault took hold or let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    /// Which.
+    pub fault: FaultId,
+    /// `true`: it acts from now on; `false`: no longer.
+    pub active: bool,
+}
+
+impl Transition {
+    /// The same as a recorded fact.
+    #[must_use]
+    pub const fn event(self) -> Event {
+        let Self { fault, active } = self;
+        if active { Event::FaultStarted { fault } } else { Event::FaultEnded { fault } }
+    }
+}
 
 /// One declared fault in one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FaultState {
+struct FaultState {
     /// It takes part in this run and its chance came up.
     happens: bool,
     /// It has taken hold.
-    pub started: bool,
+    started: bool,
     /// It acts now.
-    pub active: bool,
+    active: bool,
 }
 
 impl FaultState {
     /// Draws whether the fault happens in this trial. The draw has a stream of its own.
-    #[must_use]
-    pub(crate) fn new(fault: &Fault, takes_part: bool, seed: Seed) -> Self {
+    fn new(fault: &Fault, takes_part: bool, seed: Seed) -> Self {
         let luck = Stream::named(seed, &format!("fault/{}", fault.name), "chance").uniform();
         Self { happens: takes_part && luck < fault.chance, started: false, active: false }
     }
+}
 
-    /// Whether it happens in this run at all.
+/// The declared faults in one run. Indices are those of [`FaultId`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Faults {
+    config: Arc<WorldConfig>,
+    states: Vec<FaultState>,
+}
+
+impl Faults {
+    /// Nothing has begun. `takes_part`: the faults of this run; one that is not listed takes no part.
     #[must_use]
-    pub(crate) const fn happens(&self) -> bool {
-        self.happens
+    pub fn new(config: &Arc<WorldConfig>, takes_part: &FaultSet, seed: Seed) -> Self {
+        let on = |i: usize| takes_part.get(i).copied().unwrap_or(false);
+        let states = config.faults.iter().enumerate().map(|(i, fault)| FaultState::new(fault, on(i), seed)).collect();
+        Self { config: Arc::clone(config), states }
+    }
+
+    /// The plant they act on.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<WorldConfig> {
+        &self.config
+    }
+
+    /// The instants of the faults that happen and have one of their own: (when, which, `true`: it starts, `false`: it ends
+    /// by itself). A bad release has none: it begins with its version's traffic.
+    #[must_use]
+    pub fn scheduled(&self) -> Vec<(SimTime, u16, bool)> {
+        let mut instants = Vec::new();
+        for (i, (fault, state)) in self.config.faults.iter().zip(&self.states).enumerate() {
+            if !state.happens || matches!(fault.effect, Effect::BadRelease { .. }) {
+                continue;
+            }
+            instants.push((fault.at, i as u16, true));
+            instants.extend(fault.until.map(|until| (until, i as u16, false)));
+        }
+        instants
+    }
+
+    /// The instant of a fault has come. One that is bound to a version without traffic takes hold and lets go at once, to
+    /// come back with the traffic: only the last transition of a fault counts.
+    pub fn start(&mut self, now: SimTime, i: u16, router: &Router) -> Vec<Transition> {
+        let Some(state) = self.states.get_mut(usize::from(i)) else { return Vec::new() };
+        (state.started, state.active) = (true, true);
+        let mut all = vec![Transition { fault: FaultId(i), active: true }];
+        // What is bound to a version that nobody is sent to does not act.
+        all.extend(self.versions_in_traffic(now, router));
+        all
+    }
+
+    /// A fault ends by itself.
+    pub fn end(&mut self, i: u16) -> Vec<Transition> {
+        match self.states.get_mut(usize::from(i)) {
+            Some(state) if state.active => {
+                state.active = false;
+                vec![Transition { fault: FaultId(i), active: false }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The router has new weights: starts what waits for a version to get traffic, and ends what leaves with a version.
+    pub fn versions_in_traffic(&mut self, now: SimTime, router: &Router) -> Vec<Transition> {
+        let mut all = Vec::new();
+        for (i, (fault, state)) in self.config.faults.iter().zip(&mut self.states).enumerate() {
+            let Some(version) = fault.effect.bound_to() else { continue };
+            let in_traffic = router.weight(version).0 > 0;
+            // A bad release acts from its first traffic on; rot stays on the disk, and whatever slows a version is there as
+            // long as it lasts: both are back when the version is.
+            let over = fault.until.is_some_and(|until| now >= until);
+            let acts = match fault.effect {
+                Effect::BadRelease { .. } => state.happens,
+                _ => state.started && !over,
+            };
+            let active = in_traffic && (acts || state.active);
+            if active != state.active {
+                state.started |= active;
+                state.active = active;
+                all.push(Transition { fault: FaultId(i as u16), active });
+            }
+        }
+        all
+    }
+
+    /// Whether a fault happens in this run at all.
+    #[must_use]
+    pub fn happens(&self, i: usize) -> bool {
+        self.states.get(i).is_some_and(|state| state.happens)
+    }
+
+    /// Whether a fault acts now.
+    #[must_use]
+    pub fn is_active(&self, i: usize) -> bool {
+        self.states.get(i).is_some_and(|state| state.active)
+    }
+
+    /// Whether a fault has taken hold at any time so far.
+    #[must_use]
+    pub fn has_started(&self, i: usize) -> bool {
+        self.states.get(i).is_some_and(|state| state.started)
+    }
+
+    /// What a version ships in this run, and whether that is a bad release: one that does not happen ships its clean twin.
+    #[must_use]
+    pub fn shipped(&self, version: VersionId) -> (&Version, bool) {
+        let mut bad = false;
+        for (fault, state) in self.config.faults.iter().zip(&self.states) {
+            if let Effect::BadRelease { version: v, clean } = &fault.effect
+                && *v == version
+            {
+                if !state.happens {
+                    return (clean, false);
+                }
+                bad = true;
+            }
+        }
+        (&self.config.versions[version.index()], bad)
+    }
+
+    /// The bytes a fetch of a version brings now, whether a load compares the digest, and whether they rotted.
+    #[must_use]
+    pub fn on_disk(&self, version: VersionId) -> (Arc<Artifact>, bool, bool) {
+        let mut bytes = (Arc::clone(&self.shipped(version).0.artifact), true, false);
+        for (fault, state) in self.config.faults.iter().zip(&self.states) {
+            if let Effect::CorruptWeights { version: v, corrupted, checked, .. } = &fault.effect
+                && *v == version
+                && state.started
+            {
+                bytes = (Arc::clone(corrupted), *checked, true);
+            }
+        }
+        bytes
+    }
+
+    /// A service time under the faults that act now. `host`: the replica's place in its pool.
+    #[must_use]
+    pub fn slowed(&self, base: Span, version: VersionId, host: u32) -> Span {
+        let active = self.config.faults.iter().zip(&self.states).filter(|(_, state)| state.active);
+        active.fold(base, |span, (fault, _)| fault.effect.slow(span, version, host))
+    }
+
+    /// The digests of the instants of the faults that happen, by stream name: their exogenous part. Those that wait for a
+    /// version to get traffic have no instant of their own.
+    pub fn digests(&self) -> impl Iterator<Item = (String, String)> {
+        let happening = self.config.faults.iter().zip(&self.states).filter(|(_, state)| state.happens);
+        happening.map(|(fault, _)| {
+            let until = fault.until.unwrap_or(SimTime::NEVER);
+            let digest = keyed(&[fault.name.as_bytes(), &fault.at.0.to_le_bytes(), &until.0.to_le_bytes()]);
+            (format!("fault/{}", fault.name), hex(&digest))
+        })
     }
 }
 
 impl Effect {
     /// Service time under this effect.
-    pub(crate) fn slow(&self, span: Span, version: VersionId, host: u32) -> Span {
+    fn slow(&self, span: Span, version: VersionId, host: u32) -> Span {
         match *self {
             Self::LatencySpike { bound, factor, add } => {
                 let hit = match bound {
@@ -52,7 +222,8 @@ impl Effect {
     }
 
     /// The version it lives and leaves with.
-    pub(crate) const fn bound_to(&self) -> Option<VersionId> {
+    #[must_use]
+    pub const fn bound_to(&self) -> Option<VersionId> {
         match *self {
             Self::CorruptWeights { version, .. }
             | Self::BadRelease { version, .. }
@@ -64,16 +235,9 @@ impl Effect {
 
 impl World {
     pub(crate) fn schedule_faults(&self, out: &mut Effects) {
-        for (i, (fault, state)) in self.config.faults.iter().zip(&self.faults).enumerate() {
-            let waits_for_traffic = matches!(fault.effect, Effect::BadRelease { .. });
-            if !state.happens || waits_for_traffic {
-                continue;
-            }
-            let key = |at, seq| Key { at, class: Class::Fault, entity: i as u32, seq };
-            out.schedule.push((key(fault.at, 0), WorldEvent::FaultStart(i as u16)));
-            if let Some(until) = fault.until {
-                out.schedule.push((key(until, 1), WorldEvent::FaultEnd(i as u16)));
-            }
+        for (at, i, starts) in self.faults.scheduled() {
+            let key = Key { at, class: Class::Fault, entity: u32::from(i), seq: u64::from(!starts) };
+            out.schedule.push((key, if starts { WorldEvent::FaultStart(i) } else { WorldEvent::FaultEnd(i) }));
         }
     }
 
@@ -84,16 +248,11 @@ impl World {
         models: &mut Predictions,
         out: &mut Effects,
     ) -> Result<(), RuntimeError> {
-        let state = &mut self.faults[usize::from(i)];
-        state.started = true;
-        state.active = true;
-        out.events.push((now, Event::FaultStarted { fault: FaultId(i) }));
-        let config = std::sync::Arc::clone(&self.config);
-        // What is bound to a version that nobody is sent to does not act.
-        self.versions_in_traffic(now, out);
+        record(now, &self.faults.start(now, i, &self.router), out);
+        let config = Arc::clone(&self.config);
         if let Effect::CorruptWeights { version, corrupted, mapped: true, .. } = &config.faults[usize::from(i)].effect {
             // Replicas serve from pages mapped from the file: those that run see the rot at once.
-            if !models_load(models, corrupted)? {
+            if !matches!(models.load(corrupted)?, LoadOutcome::Loaded) {
                 return Ok(());
             }
             let instance = self.instance(*version, corrupted, true);
@@ -107,56 +266,14 @@ impl World {
     }
 
     pub(crate) fn end_fault(&mut self, now: SimTime, i: u16, out: &mut Effects) {
-        let state = &mut self.faults[usize::from(i)];
-        if state.active {
-            state.active = false;
-            out.events.push((now, Event::FaultEnded { fault: FaultId(i) }));
-        }
+        record(now, &self.faults.end(i), out);
     }
 
-    /// Starts what waits for a version to get traffic, and ends what leaves with a version.
     pub(crate) fn versions_in_traffic(&mut self, now: SimTime, out: &mut Effects) {
-        for i in 0..self.faults.len() {
-            let effect = &self.config.faults[i].effect;
-            let Some(version) = effect.bound_to() else { continue };
-            let in_traffic = self.router.weight(version).0 > 0;
-            let state = &mut self.faults[i];
-            // A bad release acts from its first traffic on; rot stays on the disk, and whatever slows a version is there as
-            // long as it lasts: both are back when the version is.
-            let over = self.config.faults[i].until.is_some_and(|until| now >= until);
-            let acts = match effect {
-                Effect::BadRelease { .. } => state.happens,
-                _ => state.started && !over,
-            };
-            let fault = FaultId(i as u16);
-            if in_traffic && acts && !state.active {
-                state.started = true;
-                state.active = true;
-                out.events.push((now, Event::FaultStarted { fault }));
-            } else if !in_traffic && state.active {
-                state.active = false;
-                out.events.push((now, Event::FaultEnded { fault }));
-            }
-        }
-    }
-
-    /// What a version ships in this run: a bad release that does not happen ships its clean twin.
-    pub(crate) fn shipped(&self, version: VersionId) -> (&Version, bool) {
-        let mut tainted = false;
-        for (fault, state) in self.config.faults.iter().zip(&self.faults) {
-            if let Effect::BadRelease { version: v, clean } = &fault.effect
-                && *v == version
-            {
-                if !state.happens {
-                    return (clean, false);
-                }
-                tainted = true;
-            }
-        }
-        (&self.config.versions[version.index()], tainted)
+        record(now, &self.faults.versions_in_traffic(now, &self.router), out);
     }
 }
 
-fn models_load(models: &mut Predictions, artifact: &crate::artifact::Artifact) -> Result<bool, RuntimeError> {
-    Ok(matches!(models.load(artifact)?, crate::world::inference::LoadOutcome::Loaded))
+fn record(now: SimTime, transitions: &[Transition], out: &mut Effects) {
+    out.events.extend(transitions.iter().map(|transition| (now, transition.event())));
 }

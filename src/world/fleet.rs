@@ -7,7 +7,6 @@ use crate::event::{
 };
 use crate::id::{ActionId, ControllerId, ReplicaId, VersionId};
 use crate::time::{SimTime, Span};
-use crate::world::config::Effect;
 use crate::world::inference::{LoadOutcome, RuntimeError};
 use crate::world::plant::{Instance, World};
 use crate::world::predictions::Predictions;
@@ -47,7 +46,7 @@ impl World {
             self.pools[version.index()].desired = n;
             for _ in 0..n {
                 let id = self.add_replica(version);
-                let artifact = Arc::clone(&self.shipped(version).0.artifact);
+                let artifact = Arc::clone(&self.faults.shipped(version).0.artifact);
                 self.load(SimTime::ZERO, id, &artifact, false, models, out)?;
                 if self.replicas[id.index()].state != ReplicaState::Crashed {
                     self.enter(SimTime::ZERO, id, ReplicaState::Ready, out);
@@ -72,7 +71,7 @@ impl World {
 
     /// The place of a loaded model in the table.
     pub(crate) fn instance(&mut self, version: VersionId, artifact: &Arc<Artifact>, tainted: bool) -> u16 {
-        let (shipped, bad) = self.shipped(version);
+        let (shipped, bad) = self.faults.shipped(version);
         let (columns, tainted) = (shipped.columns.clone(), tainted || bad);
         let same = |i: &Instance| i.version == version && i.artifact.digest == artifact.digest && i.tainted == tainted;
         let place = self.instances.iter().position(same).unwrap_or_else(|| {
@@ -111,7 +110,7 @@ impl World {
         match self.replicas[id.index()].state {
             ReplicaState::Fetching => self.begin(now, id, ReplicaState::Verifying, out),
             ReplicaState::Verifying => {
-                let (artifact, checked, _) = self.on_disk(version);
+                let (artifact, checked, _) = self.faults.on_disk(version);
                 if checked && artifact.digest != artifact.promised {
                     let reason = format!("digest mismatch: found {}, promised {}", artifact.digest, artifact.promised);
                     self.fail_load(now, id, reason, out);
@@ -120,7 +119,7 @@ impl World {
                 }
             }
             ReplicaState::Loading => {
-                let (artifact, _, rotten) = self.on_disk(version);
+                let (artifact, _, rotten) = self.faults.on_disk(version);
                 self.load(now, id, &artifact, rotten, models, out)?;
                 if self.replicas[id.index()].state != ReplicaState::Crashed {
                     self.begin(now, id, ReplicaState::WarmingUp, out);
@@ -137,20 +136,6 @@ impl World {
             _ => {}
         }
         Ok(())
-    }
-
-    /// The bytes a fetch of a version brings now, whether a load compares the digest, and whether they rotted.
-    fn on_disk(&self, version: VersionId) -> (Arc<Artifact>, bool, bool) {
-        let mut bytes = (Arc::clone(&self.shipped(version).0.artifact), true, false);
-        for (fault, state) in self.config.faults.iter().zip(&self.faults) {
-            if let Effect::CorruptWeights { version: v, corrupted, checked, .. } = &fault.effect
-                && *v == version
-                && state.started
-            {
-                bytes = (Arc::clone(corrupted), *checked, true);
-            }
-        }
-        bytes
     }
 
     fn begin(&mut self, now: SimTime, id: ReplicaId, state: ReplicaState, out: &mut Effects) {

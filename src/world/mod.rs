@@ -2,7 +2,7 @@
 
 pub mod config;
 pub mod distribution;
-mod faults;
+pub mod faults;
 pub mod fleet;
 pub mod inference;
 pub mod plant;
@@ -10,5 +10,5 @@ pub mod predictions;
 pub mod replica;
 pub mod router;
 pub mod schedule;
-mod telemetry;
+pub mod telemetry;
 pub mod traffic;

@@ -1,13 +1,12 @@
 //! Owns the plant's state and how one event changes it. Plain data: cloned, it continues the same way.
 
 use crate::artifact::Artifact;
-use crate::digest::{hex, keyed};
 use crate::event::{Event, Outcome};
 use crate::id::{ReplicaId, SourceId, VersionId};
 use crate::rng::Seed;
-use crate::time::{SimTime, Span};
-use crate::world::config::{Effect, WorldConfig};
-use crate::world::faults::FaultState;
+use crate::time::SimTime;
+use crate::world::config::WorldConfig;
+use crate::world::faults::Faults;
 use crate::world::fleet::{Orders, Pool};
 use crate::world::inference::{BlockOutcome, RowOutcome, RuntimeError};
 use crate::world::predictions::Predictions;
@@ -15,7 +14,7 @@ use crate::world::replica::{Held, Replica};
 use crate::world::router::Router;
 use crate::world::schedule::{Class, Effects, Key, WorldEvent};
 use crate::world::telemetry::Telemetry;
-use crate::world::traffic::{BLOCK, Block, SourceStream};
+use crate::world::traffic::{BLOCK, Block, SourceStream, streams};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -107,7 +106,7 @@ pub struct World {
     pub(crate) pools: Vec<Pool>,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) instances: Vec<Instance>,
-    pub(crate) faults: Vec<FaultState>,
+    pub(crate) faults: Faults,
     pub(crate) telemetry: Telemetry,
     pub(crate) orders: Orders,
     pub(crate) ended: Vec<Ended>,
@@ -132,7 +131,8 @@ impl World {
         models: &mut Predictions,
         out: &mut Effects,
     ) -> Result<Self, RuntimeError> {
-        let (faults, sources) = sources(config, active, seed);
+        let faults = Faults::new(config, active, seed);
+        let sources: Vec<Source> = streams(&faults, seed).into_iter().map(Source::new).collect();
         let versions = config.versions.len();
         let mut world = Self {
             config: Arc::clone(config),
@@ -170,13 +170,7 @@ impl World {
     /// (those that wait for a version to get traffic have no instant of their own).
     #[must_use]
     pub fn stream_digests(&self) -> Vec<(String, String)> {
-        let faults =
-            self.config.faults.iter().zip(&self.faults).filter(|(_, state)| state.happens()).map(|(fault, _)| {
-                let until = fault.until.unwrap_or(SimTime::NEVER);
-                let digest = keyed(&[fault.name.as_bytes(), &fault.at.0.to_le_bytes(), &until.0.to_le_bytes()]);
-                (format!("fault/{}", fault.name), hex(&digest))
-            });
-        self.sources.iter().flat_map(|s| s.stream.digests(&s.name)).chain(faults).collect()
+        self.sources.iter().flat_map(|s| s.stream.digests(&s.name)).chain(self.faults.digests()).collect()
     }
 
     /// Distinct users among the given requests, found by drawing them again. A surge brings users of the source it adds to.
@@ -187,10 +181,10 @@ impl World {
         seed: Seed,
         requests: impl Iterator<Item = (SourceId, u64)>,
     ) -> u64 {
-        let (_, mut sources) = sources(config, active, seed);
+        let mut streams = streams(&Faults::new(config, active, seed), seed);
         let users = requests.filter_map(|(id, ordinal)| {
-            let source = sources.get_mut(id.index())?;
-            Some((source.schema, source.stream.user(ordinal)))
+            let (_, schema, stream) = streams.get_mut(id.index())?;
+            Some((*schema, stream.user(ordinal)))
         });
         users.collect::<BTreeSet<_>>().len() as u64
     }
@@ -205,8 +199,8 @@ impl World {
         id: SourceId,
         ordinal: u64,
     ) -> Option<SimTime> {
-        let (_, mut sources) = sources(config, active, seed);
-        sources.get_mut(id.index())?.stream.arrival(ordinal)
+        let mut streams = streams(&Faults::new(config, active, seed), seed);
+        streams.get_mut(id.index())?.2.arrival(ordinal)
     }
 
     /// Requests that arrived and have not ended.
@@ -345,7 +339,7 @@ impl World {
         let source = &self.sources[held.source.index()];
         let u = source.block(held.ordinal).map_or(0.5, |b| b.service[held.ordinal as usize % BLOCK]);
         let base = self.config.versions[version.index()].service.as_ref().unwrap_or(&self.config.fleet.service).at(u);
-        let done = now + self.slowed(base, version, host);
+        let done = now + self.faults.slowed(base, version, host);
         let r = &mut self.replicas[id.index()];
         let Some(slot) = r.free_slot() else { return Ok(()) };
         let token = r.occupy(slot, held, instance, matches!(row, RowOutcome::Failed));
@@ -452,44 +446,10 @@ impl World {
             }
         }
     }
-
-    fn slowed(&self, base: Span, version: VersionId, host: u32) -> Span {
-        let mut span = base;
-        for (fault, state) in self.config.faults.iter().zip(&self.faults) {
-            if state.active {
-                span = fault.effect.slow(span, version, host);
-            }
-        }
-        span
-    }
 }
 
 impl Source {
-    fn new(name: String, schema: SourceId, stream: SourceStream) -> Self {
+    fn new((name, schema, stream): (String, SourceId, SourceStream)) -> Self {
         Self { name, schema, stream, blocks: VecDeque::new(), base: 0, cursor: 0 }
     }
-}
-
-/// The faults and sources of a run: declared sources first, then those that surges add, in order of declaration.
-fn sources(config: &Arc<WorldConfig>, active: &FaultSet, seed: Seed) -> (Vec<FaultState>, Vec<Source>) {
-    let on = |i: usize| active.get(i).copied().unwrap_or(false);
-    let faults: Vec<FaultState> =
-        config.faults.iter().enumerate().map(|(i, f)| FaultState::new(f, on(i), seed)).collect();
-    let live: Vec<_> = config.faults.iter().zip(&faults).filter(|(_, s)| s.happens()).map(|(f, _)| f).collect();
-    let mut sources = Vec::new();
-    for (i, source) in config.sources.iter().enumerate() {
-        let id = SourceId(i as u16);
-        let stream = SourceStream::declared(Arc::new(source.clone()), id, config.horizon, &live, seed);
-        sources.push(Source::new(source.name.clone(), id, stream));
-    }
-    // A surge that takes no part in this run keeps its place, so that requests have the same names in all runs of a trial.
-    for (fault, state) in config.faults.iter().zip(&faults) {
-        if let Effect::Surge { source: id, factor } = &fault.effect {
-            let source = Arc::new(config.sources[id.index()].clone());
-            let stream = SourceStream::surge(&source, *id, fault, *factor, config.horizon, &live, seed);
-            let stream = if state.happens() { stream } else { stream.silence() };
-            sources.push(Source::new(format!("{}/{}", source.name, fault.name), *id, stream));
-        }
-    }
-    (faults, sources)
 }

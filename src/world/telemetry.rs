@@ -28,8 +28,12 @@ struct Counters {
 type Label = (SimTime, u64, f32);
 
 /// The pipeline's state.
+///
+/// Ended requests are counted one by one ([`Self::count`]; those that were answered also go to the log, [`Self::log`] and
+/// [`Self::await_label`]). At every scrape [`Self::scrape`] says what of it can be read; if it was not lost,
+/// [`Self::keep_totals`] remembers it for queries, and [`Self::metrics`] is what the counters say.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Telemetry {
+pub struct Telemetry {
     scrape: Span,
     lag: Span,
     loss: Stream,
@@ -45,8 +49,24 @@ pub(crate) struct Telemetry {
     /// Totals per version at past scrapes, for queries: (time, per version (ended, latency)).
     totals: VecDeque<(SimTime, Vec<Counters>)>,
     sources: usize,
+    versions: usize,
     /// Whether log rows carry features: some signal reads them.
     reads_features: bool,
+}
+
+/// What a scrape brings, but for the metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scraped {
+    /// Nothing: what happened since the last one that arrived is unknown, and its log rows are gone. Counters go on, and labels
+    /// come with the next scrape.
+    Lost(Gap),
+    /// What has come since the last scrape.
+    Read {
+        /// Log rows, by (source, version).
+        observations: Vec<Observations>,
+        /// Labels, by source; none for a source without any.
+        labels: Vec<Labels>,
+    },
 }
 
 /// How far back queries can look; a longer window is an error and not a shorter window. Memory: one histogram (5 kB at
@@ -54,9 +74,10 @@ pub(crate) struct Telemetry {
 const QUERIES_KEPT: Span = Span::secs(3600);
 
 impl Telemetry {
-    /// Nothing measured yet.
+    /// Nothing measured yet. `sources`: how many there are, those that surges add included; `reads_features`: whether log
+    /// rows carry features (some signal reads them).
     #[must_use]
-    pub(crate) fn new(config: &WorldConfig, sources: usize, seed: Seed, reads_features: bool) -> Self {
+    pub fn new(config: &WorldConfig, sources: usize, seed: Seed, reads_features: bool) -> Self {
         Self {
             scrape: config.telemetry.scrape,
             lag: config.telemetry.lag,
@@ -68,6 +89,7 @@ impl Telemetry {
             last: SimTime::ZERO,
             totals: VecDeque::new(),
             sources,
+            versions: config.versions.len(),
             reads_features,
         }
     }
@@ -79,7 +101,8 @@ impl Telemetry {
         (Key { at, class: Class::Sample, entity: 0, seq: n }, WorldEvent::Scrape(n))
     }
 
-    fn count(&mut self, end: &RequestEnd) {
+    /// Counts an ended request.
+    pub fn count(&mut self, end: &RequestEnd) {
         let place = end.replica.map_or(0, |r| r.index() + 1);
         if self.counters.len() <= place {
             self.counters.resize_with(place + 1, BTreeMap::new);
@@ -91,7 +114,8 @@ impl Telemetry {
         }
     }
 
-    fn log(&mut self, end: &RequestEnd, block: &Block, slot: usize) {
+    /// Writes an answered request to the log; `slot` is its row in `block`.
+    pub fn log(&mut self, end: &RequestEnd, block: &Block, slot: usize) {
         let key = (end.request.source, end.version);
         let width = if self.reads_features { block.width } else { 0 };
         let rows = self.rows.entry(key).or_insert_with(|| Observations {
@@ -113,7 +137,8 @@ impl Telemetry {
         }
     }
 
-    fn await_label(&mut self, end: &RequestEnd, delay: Span) {
+    /// The truth about an answered request becomes known `delay` after its end, and comes with the first scrape from then on.
+    pub fn await_label(&mut self, end: &RequestEnd, delay: Span) {
         let known = end.ended + delay;
         let n = known.0.div_ceil(self.scrape.0.max(1));
         let sources = self.sources;
@@ -121,7 +146,9 @@ impl Telemetry {
         due[end.request.source.index()].push((known, end.request.ordinal, end.truth));
     }
 
-    fn metrics(&self, now: SimTime, world_gauges: Vec<GaugeRow>) -> Metrics {
+    /// What the counters say at a scrape, with the state of the replicas.
+    #[must_use]
+    pub fn metrics(&self, now: SimTime, gauges: Vec<GaugeRow>) -> Metrics {
         let mut rows: Vec<MetricsRow> = Vec::new();
         for (place, by_segment) in self.counters.iter().enumerate() {
             let replica = (place > 0).then(|| crate::id::ReplicaId(place as u32 - 1));
@@ -134,11 +161,12 @@ impl Telemetry {
             }));
         }
         rows.sort_by_key(|r| (r.version, r.segment, r.replica));
-        Metrics { scraped_at: now, rows, gauges: world_gauges }
+        Metrics { scraped_at: now, rows, gauges }
     }
 
-    fn keep_totals(&mut self, now: SimTime, versions: usize) {
-        let mut totals = vec![Counters::default(); versions];
+    /// Remembers what a scrape that arrived has read, for queries.
+    pub fn keep_totals(&mut self, now: SimTime) {
+        let mut totals = vec![Counters::default(); self.versions];
         for ((version, _), c) in self.counters.iter().flatten() {
             let total = &mut totals[version.index()];
             total.ended.iter_mut().zip(c.ended).for_each(|(sum, n)| *sum += n);
@@ -149,6 +177,37 @@ impl Telemetry {
         while self.totals.len() > 1 && self.totals[1].0 <= oldest {
             self.totals.pop_front();
         }
+    }
+
+    /// The n-th scrape (from 1): whether it is lost, and what it brings. The draw belongs to n.
+    pub fn scrape(&mut self, now: SimTime, n: u64) -> Scraped {
+        let rows = std::mem::take(&mut self.rows);
+        self.loss.seek(n * 2);
+        if self.loss.uniform() < self.loss_share {
+            return Scraped::Lost(Gap { from: self.last, to: now, replica: None });
+        }
+        self.last = now;
+        let observations = rows.into_values().map(|rows| Observations { scraped_at: now, ..rows }).collect();
+        let later = self.labels.split_off(&(n + 1));
+        let due = std::mem::replace(&mut self.labels, later);
+        let mut by_source: Vec<Vec<Label>> = vec![Vec::new(); self.sources];
+        for batch in due.into_values() {
+            by_source.iter_mut().zip(batch).for_each(|(all, some)| all.extend(some));
+        }
+        let mut labels = Vec::new();
+        for (source, mut due) in by_source.into_iter().enumerate() {
+            if due.is_empty() {
+                continue;
+            }
+            due.sort_unstable_by_key(|&(known, ordinal, _)| (known, ordinal));
+            labels.push(Labels {
+                scraped_at: now,
+                source: SourceId(source as u16),
+                ordinals: due.iter().map(|l| l.1).collect(),
+                labels: due.iter().map(|l| l.2).collect(),
+            });
+        }
+        Scraped::Read { observations, labels }
     }
 
     /// What ended in a window that ends at the last scrape that is there to be seen at `now`: a query meets the same lag and
@@ -166,7 +225,8 @@ impl Telemetry {
     }
 
     /// The answer to a success-rate query: empty when nothing ended in the window.
-    pub(crate) fn success_rate(&self, now: SimTime, version: VersionId, window: Span) -> Answer {
+    #[must_use]
+    pub fn success_rate(&self, now: SimTime, version: VersionId, window: Span) -> Answer {
         if window > QUERIES_KEPT {
             return too_long();
         }
@@ -179,7 +239,8 @@ impl Telemetry {
     }
 
     /// The answer to a latency query in seconds: empty when nothing was answered in the window.
-    pub(crate) fn latency_quantile(&self, now: SimTime, version: VersionId, q: f64, window: Span) -> Answer {
+    #[must_use]
+    pub fn latency_quantile(&self, now: SimTime, version: VersionId, q: f64, window: Span) -> Answer {
         if window > QUERIES_KEPT {
             return too_long();
         }
@@ -292,46 +353,19 @@ impl World {
             })
             .collect();
         let visible = now + self.config.telemetry.lag;
-        let versions = self.config.versions.len();
-        let telemetry = &mut self.telemetry;
-        let rows = std::mem::take(&mut telemetry.rows);
-        telemetry.loss.seek(n * 2);
-        if telemetry.loss.uniform() < telemetry.loss_share {
-            let gap = Gap { from: telemetry.last, to: now, replica: None };
-            out.events.push((now, Event::Gap(gap)));
-            out.inputs.push((visible, Input::Gap(gap)));
-            return Ok(());
-        }
-        telemetry.last = now;
-        telemetry.keep_totals(now, versions);
-        for (_, mut observations) in rows {
-            observations.scraped_at = now;
-            out.inputs.push((visible, Input::Observations(observations)));
-        }
-        let later = telemetry.labels.split_off(&(n + 1));
-        let due = std::mem::replace(&mut telemetry.labels, later);
-        let mut by_source: Vec<Vec<Label>> = vec![Vec::new(); telemetry.sources];
-        for batch in due.into_values() {
-            by_source.iter_mut().zip(batch).for_each(|(all, some)| all.extend(some));
-        }
-        for (source, mut labels) in by_source.into_iter().enumerate() {
-            if labels.is_empty() {
-                continue;
+        match self.telemetry.scrape(now, n) {
+            Scraped::Lost(gap) => {
+                out.events.push((now, Event::Gap(gap)));
+                out.inputs.push((visible, Input::Gap(gap)));
             }
-            labels.sort_unstable_by_key(|&(known, ordinal, _)| (known, ordinal));
-            out.inputs.push((
-                visible,
-                Input::Labels(Labels {
-                    scraped_at: now,
-                    source: SourceId(source as u16),
-                    ordinals: labels.iter().map(|l| l.1).collect(),
-                    labels: labels.iter().map(|l| l.2).collect(),
-                }),
-            ));
+            Scraped::Read { observations, labels } => {
+                self.telemetry.keep_totals(now);
+                out.inputs.extend(observations.into_iter().map(|rows| (visible, Input::Observations(rows))));
+                out.inputs.extend(labels.into_iter().map(|rows| (visible, Input::Labels(rows))));
+                // Metrics come last: with them a scrape is complete.
+                out.inputs.push((visible, Input::Metrics(self.telemetry.metrics(now, gauges))));
+            }
         }
-        // Metrics come last: with them a scrape is complete.
-        let metrics = telemetry.metrics(now, gauges);
-        out.inputs.push((visible, Input::Metrics(metrics)));
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::rng::{Seed, Stream, unit};
 use crate::stats::normal;
 use crate::time::{SimTime, Span};
 use crate::world::config::{Arrivals, Effect, Fault, LabelConfig, Payload, Source};
+use crate::world::faults::Faults;
 use std::sync::Arc;
 
 /// Rows per block; also the fixed batch that inference runs on.
@@ -149,8 +150,7 @@ impl SourceStream {
     }
 
     /// A stream in which nobody ever arrives.
-    #[must_use]
-    pub(crate) fn silence(mut self) -> Self {
+    fn silence(mut self) -> Self {
         self.rate = Some(0.0);
         self
     }
@@ -364,6 +364,31 @@ impl SourceStream {
         let delays: Vec<u64> = block.label_delay[..live].iter().map(|d| d.0).collect();
         labels.fact(bytemuck::cast_slice(&delays));
     }
+}
+
+/// The streams of a run, by [`SourceId`]: (name, the declared source whose schema it has, stream); declared sources first,
+/// then those that surges add, in order of declaration. Nothing is drawn yet.
+#[must_use]
+pub fn streams(faults: &Faults, seed: Seed) -> Vec<(String, SourceId, SourceStream)> {
+    let config = faults.config();
+    let live: Vec<&Fault> =
+        config.faults.iter().enumerate().filter(|(i, _)| faults.happens(*i)).map(|(_, f)| f).collect();
+    let mut all = Vec::new();
+    for (i, source) in config.sources.iter().enumerate() {
+        let id = SourceId(i as u16);
+        let stream = SourceStream::declared(Arc::new(source.clone()), id, config.horizon, &live, seed);
+        all.push((source.name.clone(), id, stream));
+    }
+    // A surge that takes no part in this run keeps its place, so that requests have the same names in all runs of a trial.
+    for (i, fault) in config.faults.iter().enumerate() {
+        if let Effect::Surge { source: id, factor } = &fault.effect {
+            let source = Arc::new(config.sources[id.index()].clone());
+            let stream = SourceStream::surge(&source, *id, fault, *factor, config.horizon, &live, seed);
+            let stream = if faults.happens(i) { stream } else { stream.silence() };
+            all.push((format!("{}/{}", source.name, fault.name), *id, stream));
+        }
+    }
+    all
 }
 
 /// Words of the label stream that belong to one request: whether it is lost, its delay, its class.
