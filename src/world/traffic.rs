@@ -339,11 +339,11 @@ impl SourceStream {
         self.service.seek(block.first);
         self.users.seek(block.first * 2);
         let users = self.config.users.max(1) as usize;
-        let LabelConfig { delay, lost } = self.config.labels;
+        let LabelConfig { delay, lost } = &self.config.labels;
         for (slot, luck) in luck.iter().enumerate() {
             block.service[slot] = self.service.uniform32();
             block.route[slot] = place(self.users.below(users) as u64);
-            if unit(luck[0]) < lost || block.truth[slot].is_nan() {
+            if unit(luck[0]) < *lost || block.truth[slot].is_nan() {
                 block.label_delay[slot] = NO_LABEL;
             } else if let Some(delay) = delay {
                 block.label_delay[slot] = delay.at(unit(luck[1]));
