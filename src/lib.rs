@@ -64,7 +64,7 @@
 //! Time is [`time::SimTime`], integer nanoseconds since the start of the trial. The queue ([`sim::queue`]) has one total
 //! order, [`world::schedule::Key`]: time, class, entity, the entity's own sequence. One more replica or fault reorders
 //! nobody else's ties. Classes at one instant: fault, completion, arrival, sample, action, result, timeout. Each source has
-//! one pending arrival, so the queue stays small. Orders and their results take [`world::fleet::CONTROL_DELAY`]; telemetry is
+//! one pending arrival, so the queue stays small. Orders and their results take [`world::config::WorldConfig::control_delay`]; telemetry is
 //! read at every scrape and arrives a lag later, or not at all, which is an [`event::Gap`] and not zero. Beyond the horizon
 //! nobody arrives, reads, decides or acts; what is under way ends, and every request ends in exactly one way.
 //!

@@ -81,9 +81,11 @@ pub fn fault_facts(plan: &Plan) -> Vec<FaultFacts> {
         Effect::CorruptWeights { version, .. } | Effect::BadRelease { version, .. } => {
             FaultKind::VersionBound { version, taints: true }
         }
-        Effect::LatencySpike { bound: Bound::Version(version), .. } => {
-            FaultKind::VersionBound { version, taints: false }
-        }
+        Effect::LatencySpike { bound: Bound::Version(version), .. }
+        | Effect::Crash { version, .. }
+        | Effect::Stall { version, .. }
+        | Effect::Cut { version, .. }
+        | Effect::Delay { version, .. } => FaultKind::VersionBound { version, taints: false },
         Effect::NaturalDrift => FaultKind::Natural,
         Effect::LatencySpike { .. } | Effect::CovariateDrift { .. } | Effect::Surge { .. } | Effect::Sham => {
             FaultKind::Elsewhere

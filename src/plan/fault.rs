@@ -101,6 +101,62 @@ faults! {
         #[serde(default = "nothing")]
         add: Duration,
     }
+    /// Replica processes are killed. Nobody starts them again but a later order of the rollout or the policy.
+    ReplicaCrash, "replica-crash" {
+        /// When.
+        at: Duration,
+        /// How long it is done again and again; without it, to the end.
+        duration: Option<PositiveDuration>,
+        /// The model whose replicas are killed; ends when the model leaves.
+        version: String,
+        /// The first so many that are ready, by number; all, if fewer are.
+        #[serde(default = "one")]
+        #[schemars(range(min = 1))]
+        replicas: u32,
+        /// The then first so many are killed again each time this has passed; without it, it is done once.
+        every: Option<PositiveDuration>,
+    }
+    /// Replica processes are stopped, and go on afterwards.
+    ReplicaStall, "replica-stall" {
+        /// When.
+        at: Duration,
+        /// How long; without it, to the end.
+        duration: Option<PositiveDuration>,
+        /// The model whose replicas are stopped; ends when the model leaves.
+        version: String,
+        /// The first so many that are ready when it begins, by number; all, if fewer are.
+        #[serde(default = "one")]
+        #[schemars(range(min = 1))]
+        replicas: u32,
+    }
+    /// No packet passes between the router and replicas that are well.
+    NetworkCut, "network-cut" {
+        /// When.
+        at: Duration,
+        /// How long; without it, to the end.
+        duration: Option<PositiveDuration>,
+        /// The model whose replicas are cut off; ends when the model leaves.
+        version: String,
+        /// The first so many that are ready when it begins, by number; all, if fewer are.
+        #[serde(default = "one")]
+        #[schemars(range(min = 1))]
+        replicas: u32,
+    }
+    /// Answers of replicas travel longer, without keeping them busy.
+    NetworkDelay, "network-delay" {
+        /// When.
+        at: Duration,
+        /// How long; without it, to the end.
+        duration: Option<PositiveDuration>,
+        /// The model whose answers travel longer; ends when the model leaves.
+        version: String,
+        /// The first so many that are ready when it begins, by number; all, if fewer are.
+        #[serde(default = "one")]
+        #[schemars(range(min = 1))]
+        replicas: u32,
+        /// How much longer, there and back together.
+        add: PositiveDuration,
+    }
     /// The population of requests moves.
     CovariateDrift, "covariate-drift" {
         /// When.
@@ -154,6 +210,9 @@ fn certain() -> Share {
 }
 fn unchanged() -> f64 {
     1.0
+}
+fn one() -> u32 {
+    1
 }
 fn nothing() -> Duration {
     Duration(Span::ZERO)

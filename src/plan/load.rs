@@ -295,6 +295,7 @@ fn plant(
                 fleet,
                 sources: sources.into_iter().map(|r| r.source).collect(),
                 telemetry: resolve::telemetry(&s.telemetry),
+                control_delay: s.fleet.control_delay.0,
                 faults,
             },
             expectations,

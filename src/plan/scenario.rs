@@ -208,6 +208,9 @@ pub struct Fleet {
     /// How long the old version's replicas stay after the new one got all traffic (Argo's default).
     #[serde(default = "half_minute")]
     pub scale_down_delay: Duration,
+    /// From a controller's order to the fleet, and from the fleet's answer back: an API call of the kind orchestrators take.
+    #[serde(default = "control_delay")]
+    pub control_delay: PositiveDuration,
 }
 
 fn one() -> u32 {
@@ -218,6 +221,9 @@ fn queue() -> u32 {
 }
 fn second() -> PositiveDuration {
     PositiveDuration(Span::secs(1))
+}
+fn control_delay() -> PositiveDuration {
+    PositiveDuration(crate::world::config::WorldConfig::CONTROL_DELAY)
 }
 fn half_minute() -> Duration {
     Duration(Span::secs(30))

@@ -19,10 +19,9 @@ use crate::report::fold::{Grid, RunFold, RunRecord};
 use crate::report::objective::Objective;
 use crate::rng::{Seed, Stream};
 use crate::sim::queue::Queue;
-use crate::time::SimTime;
+use crate::time::{SimTime, Span};
 use crate::trace::recorder::Recorder;
 use crate::world::config::WorldConfig;
-use crate::world::fleet::CONTROL_DELAY;
 use crate::world::inference::RuntimeError;
 use crate::world::plant::{FaultSet, World};
 use crate::world::predictions::Predictions;
@@ -83,6 +82,7 @@ pub struct Sim {
     recorder: Recorder<RunFold>,
     names: Names,
     horizon: SimTime,
+    control_delay: Span,
     orders: BTreeMap<u64, Action>,
     inputs: BTreeMap<u64, Input>,
     sent: u64,
@@ -116,6 +116,7 @@ impl Sim {
             world,
             names,
             horizon: config.horizon,
+            control_delay: config.control_delay,
             orders: BTreeMap::new(),
             inputs: BTreeMap::new(),
             sent: 0,
@@ -172,7 +173,7 @@ impl Sim {
             }
             Coming::Order(place) => {
                 if let Some(order) = self.orders.remove(&place) {
-                    self.world.order(self.now, &order, &mut self.effects);
+                    self.world.order(self.now, &order, models, &mut self.effects)?;
                     self.take_effects();
                 }
             }
@@ -247,7 +248,7 @@ impl Sim {
             self.recorder.event(self.now, Event::Ordered(action.clone()));
             let place = self.next_place();
             self.orders.insert(place, action);
-            let key = Key { at: self.now + CONTROL_DELAY, class: Class::Action, entity: 0, seq: place };
+            let key = Key { at: self.now + self.control_delay, class: Class::Action, entity: 0, seq: place };
             self.queue.push(key, Coming::Order(place));
         }
         if let Some(at) = self.controller.poll_timeout() {

@@ -22,8 +22,15 @@ pub struct WorldConfig {
     pub sources: Vec<Source>,
     /// What the controller gets to see, and when.
     pub telemetry: Telemetry,
+    /// From an order to the plant, and from the plant's answer back: an API call of the kind orchestrators take.
+    pub control_delay: Span,
     /// Injected causes, by `FaultId`.
     pub faults: Vec<Fault>,
+}
+
+impl WorldConfig {
+    /// [`WorldConfig::control_delay`] where nothing else is said.
+    pub const CONTROL_DELAY: Span = Span::millis(20);
 }
 
 /// One model version.
@@ -245,6 +252,40 @@ pub enum Effect {
         version: VersionId,
         /// What should have shipped.
         clean: Box<Version>,
+    },
+    /// Replica processes are killed (SIGKILL): what they hold is lost, and nobody starts them again but a later order.
+    Crash {
+        /// Whose replicas.
+        version: VersionId,
+        /// The first so many that are ready, by number, at the moment of the kill; all, if fewer are.
+        replicas: u32,
+        /// The then first so many are killed again each time this has passed; `None`: it acts once in a run.
+        every: Option<Span>,
+    },
+    /// Replica processes are stopped and go on afterwards (SIGSTOP, SIGCONT): nothing that they hold moves meanwhile, and what
+    /// is sent to them waits at their door. The router knows nothing of it.
+    Stall {
+        /// Whose replicas.
+        version: VersionId,
+        /// The first so many that are ready, by number, when it takes hold; all, if fewer are.
+        replicas: u32,
+    },
+    /// No packet passes between the router and replicas, which are well: requests sent to them and answers they give arrive
+    /// when the cut ends.
+    Cut {
+        /// Whose replicas.
+        version: VersionId,
+        /// The first so many that are ready, by number, when it takes hold; all, if fewer are.
+        replicas: u32,
+    },
+    /// Answers travel longer. They occupy no slot meanwhile.
+    Delay {
+        /// Whose replicas.
+        version: VersionId,
+        /// The first so many that are ready, by number, when it takes hold; all, if fewer are.
+        replicas: u32,
+        /// How much longer, there and back together.
+        add: Span,
     },
     /// The recorded data change by themselves from `at` on; there is no twin.
     NaturalDrift,

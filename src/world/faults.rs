@@ -11,11 +11,8 @@ use crate::id::{FaultId, VersionId};
 use crate::rng::{Seed, Stream};
 use crate::time::{SimTime, Span};
 use crate::world::config::{Bound, Effect, Fault, Version, WorldConfig};
-use crate::world::inference::{LoadOutcome, RuntimeError};
-use crate::world::plant::{FaultSet, World};
-use crate::world::predictions::Predictions;
+use crate::world::plant::FaultSet;
 use crate::world::router::Router;
-use crate::world::schedule::{Class, Effects, Key, WorldEvent};
 use std::sync::Arc;
 
 /// A fault took hold or let go.
@@ -45,13 +42,15 @@ struct FaultState {
     started: bool,
     /// It acts now.
     active: bool,
+    /// It has acted on a version with traffic.
+    spent: bool,
 }
 
 impl FaultState {
     /// Draws whether the fault happens in this trial. The draw has a stream of its own.
     fn new(fault: &Fault, takes_part: bool, seed: Seed) -> Self {
         let luck = Stream::named(seed, &format!("fault/{}", fault.name), "chance").uniform();
-        Self { happens: takes_part && luck < fault.chance, started: false, active: false }
+        Self { happens: takes_part && luck < fault.chance, started: false, active: false, spent: false }
     }
 }
 
@@ -120,14 +119,16 @@ impl Faults {
         for (i, (fault, state)) in self.config.faults.iter().zip(&mut self.states).enumerate() {
             let Some(version) = fault.effect.bound_to() else { continue };
             let in_traffic = router.weight(version).0 > 0;
-            // A bad release acts from its first traffic on; rot stays on the disk, and whatever slows a version is there as
-            // long as it lasts: both are back when the version is.
+            // A bad release acts from its first traffic on; rot stays on the disk, and whatever slows, stops or cuts off a
+            // version is there as long as it lasts: they are back when the version is. Who was killed once was killed.
             let over = fault.until.is_some_and(|until| now >= until);
             let acts = match fault.effect {
                 Effect::BadRelease { .. } => state.happens,
+                Effect::Crash { every: None, .. } => state.started && !state.spent,
                 _ => state.started && !over,
             };
             let active = in_traffic && (acts || state.active);
+            state.spent |= active;
             if active != state.active {
                 state.started |= active;
                 state.active = active;
@@ -227,53 +228,12 @@ impl Effect {
         match *self {
             Self::CorruptWeights { version, .. }
             | Self::BadRelease { version, .. }
+            | Self::Crash { version, .. }
+            | Self::Stall { version, .. }
+            | Self::Cut { version, .. }
+            | Self::Delay { version, .. }
             | Self::LatencySpike { bound: Bound::Version(version), .. } => Some(version),
             _ => None,
         }
     }
-}
-
-impl World {
-    pub(crate) fn schedule_faults(&self, out: &mut Effects) {
-        for (at, i, starts) in self.faults.scheduled() {
-            let key = Key { at, class: Class::Fault, entity: u32::from(i), seq: u64::from(!starts) };
-            out.schedule.push((key, if starts { WorldEvent::FaultStart(i) } else { WorldEvent::FaultEnd(i) }));
-        }
-    }
-
-    pub(crate) fn start_fault(
-        &mut self,
-        now: SimTime,
-        i: u16,
-        models: &mut Predictions,
-        out: &mut Effects,
-    ) -> Result<(), RuntimeError> {
-        record(now, &self.faults.start(now, i, &self.router), out);
-        let config = Arc::clone(&self.config);
-        if let Effect::CorruptWeights { version, corrupted, mapped: true, .. } = &config.faults[usize::from(i)].effect {
-            // Replicas serve from pages mapped from the file: those that run see the rot at once.
-            if !matches!(models.load(corrupted)?, LoadOutcome::Loaded) {
-                return Ok(());
-            }
-            let instance = self.instance(*version, corrupted, true);
-            for replica in &mut self.replicas {
-                if replica.version == *version && replica.instance.is_some() {
-                    replica.instance = Some(instance);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn end_fault(&mut self, now: SimTime, i: u16, out: &mut Effects) {
-        record(now, &self.faults.end(i), out);
-    }
-
-    pub(crate) fn versions_in_traffic(&mut self, now: SimTime, out: &mut Effects) {
-        record(now, &self.faults.versions_in_traffic(now, &self.router), out);
-    }
-}
-
-fn record(now: SimTime, transitions: &[Transition], out: &mut Effects) {
-    out.events.extend(transitions.iter().map(|transition| (now, transition.event())));
 }

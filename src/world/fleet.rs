@@ -6,7 +6,7 @@ use crate::event::{
     ReplicaState,
 };
 use crate::id::{ActionId, ControllerId, ReplicaId, VersionId};
-use crate::time::{SimTime, Span};
+use crate::time::SimTime;
 use crate::world::inference::{LoadOutcome, RuntimeError};
 use crate::world::plant::{Instance, World};
 use crate::world::predictions::Predictions;
@@ -14,9 +14,6 @@ use crate::world::replica::Replica;
 use crate::world::schedule::{Class, Effects, Key, WorldEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// From an order to the plant, and from the plant's answer back: an API call of the kind orchestrators take.
-pub const CONTROL_DELAY: Span = Span::millis(20);
 
 /// The replicas of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -94,7 +91,7 @@ impl World {
         }
         let health = Health { replica: id, version, state };
         out.events.push((now, Event::Replica(health)));
-        out.inputs.push((now + CONTROL_DELAY, Input::Health(health)));
+        out.inputs.push((now + self.config.control_delay, Input::Health(health)));
         self.settle_scaling(now, version, out);
     }
 
@@ -206,7 +203,16 @@ impl World {
     }
 
     /// An order reaches the plant. Every order gets exactly one result; a repeated one gets the same again.
-    pub fn order(&mut self, now: SimTime, order: &Action, out: &mut Effects) {
+    ///
+    /// # Errors
+    /// When the runtime is not there: new weights may let a fault go, and what it held back is served.
+    pub fn order(
+        &mut self,
+        now: SimTime,
+        order: &Action,
+        models: &mut Predictions,
+        out: &mut Effects,
+    ) -> Result<(), RuntimeError> {
         let (controller, id) = (order.controller, order.id);
         if let Some(end) = self.orders.ends.get(&(controller, id)) {
             if let Some(end) = end.clone() {
@@ -214,28 +220,29 @@ impl World {
                     // The answer may have been lost; asking again changes nothing.
                     self.reply(now, id, query, out);
                 }
-                self.answer(now, ActionResult { action: id, end }, out);
+                self.confirm(now, ActionResult { action: id, end }, out);
             }
-            return;
+            return Ok(());
         }
         self.orders.ends.insert((controller, id), None);
         let newest = self.orders.epochs.entry(controller).or_default();
         if order.epoch < *newest {
             let reason = format!("order of plan {} after plan {newest}", order.epoch);
-            return self.end_order(now, controller, id, ActionEnd::Err(reason), out);
+            self.end_order(now, controller, id, ActionEnd::Err(reason), out);
+            return Ok(());
         }
         *newest = order.epoch;
         let end = match &order.kind {
             ActionKind::Scale { version, replicas } if version.index() < self.pools.len() => {
                 self.orders.scaling.push((*version, controller, id));
                 self.scale(now, *version, *replicas, out);
-                return;
+                return Ok(());
             }
             ActionKind::Scale { version, .. } => ActionEnd::Err(format!("there is no version {}", version.0)),
             ActionKind::SetWeights(weights) => {
                 if self.router.set(weights) {
                     out.events.push((now, Event::Weights { weights: self.router.weights() }));
-                    self.versions_in_traffic(now, out);
+                    self.versions_in_traffic(now, models, out)?;
                     ActionEnd::Ok
                 } else {
                     ActionEnd::Err("weights do not add up to all traffic over known versions".to_owned())
@@ -248,17 +255,18 @@ impl World {
             ActionKind::Notify(_) => ActionEnd::Ok,
         };
         self.end_order(now, controller, id, end, out);
+        Ok(())
     }
 
     fn end_order(&mut self, now: SimTime, controller: ControllerId, id: ActionId, end: ActionEnd, out: &mut Effects) {
         self.orders.ends.insert((controller, id), Some(end.clone()));
         let result = ActionResult { action: id, end };
         out.events.push((now, Event::OrderEnded(result.clone())));
-        self.answer(now, result, out);
+        self.confirm(now, result, out);
     }
 
-    fn answer(&mut self, now: SimTime, result: ActionResult, out: &mut Effects) {
-        out.inputs.push((now + CONTROL_DELAY, Input::ActionResult(result)));
+    fn confirm(&mut self, now: SimTime, result: ActionResult, out: &mut Effects) {
+        out.inputs.push((now + self.config.control_delay, Input::ActionResult(result)));
     }
 
     fn reply(&self, now: SimTime, action: ActionId, query: &Query, out: &mut Effects) {
@@ -267,7 +275,7 @@ impl World {
             out.events.push((now, Event::Served { served: served.clone() }));
         }
         let result = QueryResult { action, answer };
-        out.inputs.push((now + CONTROL_DELAY, Input::QueryResult(result)));
+        out.inputs.push((now + self.config.control_delay, Input::QueryResult(result)));
     }
 
     fn scale(&mut self, now: SimTime, version: VersionId, replicas: u32, out: &mut Effects) {

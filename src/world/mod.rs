@@ -1,5 +1,6 @@
 //! Owns the plant: traffic, router, replicas, inference, data layer, telemetry pipeline.
 
+mod breakage;
 pub mod config;
 pub mod distribution;
 pub mod faults;

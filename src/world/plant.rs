@@ -4,7 +4,7 @@ use crate::artifact::Artifact;
 use crate::event::{Event, Outcome};
 use crate::id::{ReplicaId, SourceId, VersionId};
 use crate::rng::Seed;
-use crate::time::SimTime;
+use crate::time::{SimTime, Span};
 use crate::world::config::WorldConfig;
 use crate::world::faults::Faults;
 use crate::world::fleet::{Orders, Pool};
@@ -15,7 +15,7 @@ use crate::world::router::Router;
 use crate::world::schedule::{Class, Effects, Key, WorldEvent};
 use crate::world::telemetry::Telemetry;
 use crate::world::traffic::{BLOCK, Block, SourceStream, streams};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Which declared faults take part in a run; the others are as if they had not been declared.
@@ -107,9 +107,15 @@ pub struct World {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) instances: Vec<Instance>,
     pub(crate) faults: Faults,
+    /// Replicas that a fault has hit: (fault, replica).
+    pub(crate) hits: Vec<(u16, ReplicaId)>,
+    /// When faults that act again and again do so next.
+    pub(crate) again: BTreeMap<u16, SimTime>,
     pub(crate) telemetry: Telemetry,
     pub(crate) orders: Orders,
     pub(crate) ended: Vec<Ended>,
+    /// Answers on their way to their users, by the time they arrive (or their user gives up).
+    pub(crate) travelling: BTreeMap<(SimTime, SourceId, u64), Ended>,
     /// Requests that arrived and have not ended.
     pub(crate) open: u64,
 }
@@ -143,8 +149,11 @@ impl World {
             replicas: Vec::new(),
             instances: Vec::new(),
             faults,
+            hits: Vec::new(),
+            again: BTreeMap::new(),
             orders: Orders::default(),
             ended: Vec::with_capacity(PIECE),
+            travelling: BTreeMap::new(),
             open: 0,
         };
         world.found_fleet(models, out)?;
@@ -156,7 +165,7 @@ impl World {
             out.schedule.push(Telemetry::next_scrape(config, 1));
         }
         out.events.push((SimTime::ZERO, Event::Weights { weights: world.router.weights() }));
-        world.versions_in_traffic(SimTime::ZERO, out);
+        world.versions_in_traffic(SimTime::ZERO, models, out)?;
         Ok(world)
     }
 
@@ -231,7 +240,8 @@ impl World {
             }
             WorldEvent::Lifecycle(replica) => self.step_life(now, replica, models, out)?,
             WorldEvent::FaultStart(i) => self.start_fault(now, i, models, out)?,
-            WorldEvent::FaultEnd(i) => self.end_fault(now, i, out),
+            WorldEvent::FaultEnd(i) => self.end_fault(now, i, models, out)?,
+            WorldEvent::FaultAgain(i) => self.act_again(now, i, out),
             WorldEvent::Scrape(n) => {
                 self.expire(now);
                 self.scrape(now, n, models, out)?;
@@ -275,21 +285,36 @@ impl World {
         self.open += 1;
         let version = self.router.version(place);
         let held = Held { source: id, ordinal, deadline: now + self.config.fleet.timeout };
+        self.give_up_on_hit_replicas(now);
         let Some(replica) = self.least_loaded(version, ordinal) else {
             self.end(held, version, None, 0, Outcome::Unavailable, now);
             return Ok(());
         };
+        if !self.replicas[replica.index()].takes_in() {
+            self.replicas[replica.index()].outside.push_back(held);
+            return Ok(());
+        }
+        self.take_in(now, replica, held, models, out)
+    }
+
+    /// A request reaches its replica: it is served, waits, or is shed.
+    pub(crate) fn take_in(
+        &mut self,
+        now: SimTime,
+        replica: ReplicaId,
+        held: Held,
+        models: &mut Predictions,
+        out: &mut Effects,
+    ) -> Result<(), RuntimeError> {
         if self.replicas[replica.index()].free_slot().is_some() {
             return self.serve(now, replica, held, models, out);
         }
-        while let Some(gone) = self.replicas[replica.index()].expired(now) {
-            self.end(gone, version, Some(replica), 0, Outcome::TimedOut, gone.deadline);
-        }
+        self.give_up(now, replica);
         let r = &mut self.replicas[replica.index()];
         if r.queue.len() < self.config.fleet.queue as usize {
             r.queue.push_back(held);
         } else {
-            self.end(held, version, Some(replica), 0, Outcome::Shed, now);
+            self.answer(now, replica, held, 0, Outcome::Shed);
         }
         Ok(())
     }
@@ -342,7 +367,7 @@ impl World {
         let done = now + self.faults.slowed(base, version, host);
         let r = &mut self.replicas[id.index()];
         let Some(slot) = r.free_slot() else { return Ok(()) };
-        let token = r.occupy(slot, held, instance, matches!(row, RowOutcome::Failed));
+        let token = r.occupy(slot, held, done, instance, matches!(row, RowOutcome::Failed));
         let (replica, slot) = (id, slot as u32);
         let key = Key { at: done, class: Class::Completion, entity: id.0, seq: r.next_seq() };
         out.schedule.push((key, WorldEvent::Completion { replica, slot, token }));
@@ -382,18 +407,15 @@ impl World {
         let r = &mut self.replicas[id.index()];
         if hangs {
             if let Some(slot) = r.free_slot() {
-                let token = r.occupy(slot, held, r.instance.unwrap_or_default(), true);
+                let token = r.occupy(slot, held, SimTime::NEVER, r.instance.unwrap_or_default(), true);
                 let key = Key { at: held.deadline, class: Class::Timeout, entity: id.0, seq: r.next_seq() };
                 out.schedule.push((key, WorldEvent::GiveUp { replica: id, slot: slot as u32, token }));
             }
             return;
         }
         let (version, instance) = (r.version, r.instance.unwrap_or_default());
-        let mut lost = r.drop_all();
-        lost.push(held);
-        for held in lost {
-            self.end(held, version, Some(id), instance, Outcome::Lost, now);
-        }
+        self.lose(now, id);
+        self.end(held, version, Some(id), instance, Outcome::Lost, now);
         self.crash(now, id, "the model's run killed the process".to_owned(), out);
     }
 
@@ -407,11 +429,11 @@ impl World {
         out: &mut Effects,
     ) -> Result<(), RuntimeError> {
         let version = self.replicas[id.index()].version;
-        let Some((held, outcome, instance)) = self.replicas[id.index()].complete(slot as usize, token) else {
+        let Some((held, outcome, instance)) = self.replicas[id.index()].complete(slot as usize, token, now) else {
             return Ok(());
         };
         if let Some(held) = held {
-            self.end(held, version, Some(id), instance, outcome, now);
+            self.answer(now, id, held, instance, outcome);
         }
         while let Some(gone) = self.replicas[id.index()].expired(now) {
             self.end(gone, version, Some(id), instance, Outcome::TimedOut, gone.deadline);
@@ -421,6 +443,32 @@ impl World {
         }
         self.stop_if_drained(now, id, out);
         Ok(())
+    }
+
+    /// An answer leaves a replica.
+    pub(crate) fn answer(&mut self, now: SimTime, id: ReplicaId, held: Held, instance: u16, outcome: Outcome) {
+        let r = &mut self.replicas[id.index()];
+        if r.cuts > 0 {
+            r.unanswered.push((held, instance, outcome));
+        } else if r.delay > Span::ZERO {
+            let (version, at) = (r.version, now + r.delay);
+            let (outcome, at) = if at > held.deadline { (Outcome::TimedOut, held.deadline) } else { (outcome, at) };
+            let Held { source, ordinal, .. } = held;
+            let ended = Ended { source, version, outcome, instance, replica: Some(id), ordinal, at };
+            self.arrived_by(now);
+            self.travelling.insert((at, source, ordinal), ended);
+        } else {
+            let version = r.version;
+            self.end(held, version, Some(id), instance, outcome, now);
+        }
+    }
+
+    /// Ends the requests whose answers have reached their users.
+    fn arrived_by(&mut self, now: SimTime) {
+        while let Some(first) = self.travelling.first_entry().filter(|first| first.key().0 <= now) {
+            self.ended.push(first.remove());
+            self.open -= 1;
+        }
     }
 
     pub(crate) fn end(
@@ -437,13 +485,19 @@ impl World {
         self.ended.push(Ended { source, version, outcome, instance, replica, ordinal, at });
     }
 
-    /// Ends what has waited past its deadline in any queue.
+    /// Ends what has waited past its deadline, and what has reached its user.
     fn expire(&mut self, now: SimTime) {
         for i in 0..self.replicas.len() {
-            let (id, version) = (self.replicas[i].id, self.replicas[i].version);
-            while let Some(gone) = self.replicas[i].expired(now) {
-                self.end(gone, version, Some(id), 0, Outcome::TimedOut, gone.deadline);
-            }
+            self.give_up(now, self.replicas[i].id);
+        }
+        self.arrived_by(now);
+    }
+
+    /// Ends what has waited past its deadline at one replica.
+    pub(crate) fn give_up(&mut self, now: SimTime, id: ReplicaId) {
+        let version = self.replicas[id.index()].version;
+        while let Some(gone) = self.replicas[id.index()].expired(now) {
+            self.end(gone, version, Some(id), 0, Outcome::TimedOut, gone.deadline);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Owns one replica: its life, its bounded queue, its slots of service.
+//! Owns one replica: its life, its bounded queue, its slots of service, and what stops it or cuts it off.
 
 use crate::event::{Outcome, ReplicaState};
 use crate::id::{ReplicaId, SourceId, VersionId};
-use crate::time::SimTime;
+use crate::time::{SimTime, Span};
 use std::collections::VecDeque;
 
 /// A request that a replica holds.
@@ -23,6 +23,8 @@ pub struct Slot {
     pub held: Option<Held>,
     /// Taken, with or without a user waiting.
     pub busy: bool,
+    /// When the work is done; [`SimTime::NEVER`] if it hangs.
+    pub done: SimTime,
     /// The loaded model it runs on.
     pub instance: u16,
     /// The model's run ends in an error.
@@ -52,7 +54,22 @@ pub struct Replica {
     pub busy: u32,
     /// Counts its scheduled events: its own part of the total order.
     pub seq: u64,
+    /// Faults that stop its process.
+    pub stalls: u32,
+    /// Since when it is stopped.
+    pub stalled_at: SimTime,
+    /// Faults that cut it off from the router.
+    pub cuts: u32,
+    /// How much later its answers reach their users.
+    pub delay: Span,
+    /// Requests sent to it that it has not taken in, being stopped or cut off; oldest first.
+    pub outside: VecDeque<Held>,
+    /// Answers that a cut holds back: (request, model it ran on, how it ended).
+    pub unanswered: Vec<(Held, u16, Outcome)>,
 }
+
+/// A use of a slot with the time of an event that belongs to it: (slot, token, when).
+pub type Use = (usize, u32, SimTime);
 
 impl Replica {
     /// A replica that begins to start.
@@ -68,13 +85,53 @@ impl Replica {
             slots: vec![Slot::default(); concurrency as usize],
             busy: 0,
             seq: 0,
+            stalls: 0,
+            stalled_at: SimTime::ZERO,
+            cuts: 0,
+            delay: Span::ZERO,
+            outside: VecDeque::new(),
+            unanswered: Vec::new(),
         }
     }
 
-    /// Requests it is responsible for.
+    /// Requests it is responsible for, as far as the router knows.
     #[must_use]
     pub fn load(&self) -> usize {
-        self.queue.len() + self.busy as usize
+        self.queue.len() + self.busy as usize + self.outside.len() + self.unanswered.len()
+    }
+
+    /// Whether it takes in what is sent to it.
+    #[must_use]
+    pub const fn takes_in(&self) -> bool {
+        self.stalls == 0 && self.cuts == 0
+    }
+
+    /// Its process is stopped. The users in its slots whose work would have been done in time may have to give up now: when.
+    pub fn stall(&mut self, now: SimTime) -> Vec<Use> {
+        self.stalls += 1;
+        if self.stalls > 1 {
+            return Vec::new();
+        }
+        self.stalled_at = now;
+        let in_time = |s: &Slot| s.held.filter(|held| s.busy && s.done <= held.deadline);
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(i, s)| in_time(s).map(|held| (i, s.token, held.deadline))).collect()
+    }
+
+    /// Its process goes on: each work under way takes as much longer as it stood still. When it is done.
+    pub fn resume(&mut self, now: SimTime) -> Vec<Use> {
+        self.stalls = self.stalls.saturating_sub(1);
+        if self.stalls > 0 {
+            return Vec::new();
+        }
+        let stood = now.since(self.stalled_at);
+        let slots = self.slots.iter_mut().enumerate().filter(|(_, s)| s.busy && s.done != SimTime::NEVER);
+        slots
+            .map(|(i, s)| {
+                s.done = s.done + stood;
+                (i, s.token, s.done)
+            })
+            .collect()
     }
 
     /// Takes the place of the next event of this replica in its own order.
@@ -83,13 +140,13 @@ impl Replica {
         self.seq
     }
 
-    /// Removes from the front of the queue what has given up by `now`. Deadlines never decrease along a queue (one timeout
-    /// for all, first come first served), so this finds all of them.
+    /// Removes one request that waits and has given up by `now`: in the queue, before the door, or for an answer that is held
+    /// back. Deadlines never decrease along a queue (one timeout for all, first come first served), so its front says all.
     pub fn expired(&mut self, now: SimTime) -> Option<Held> {
-        let front = *self.queue.front()?;
-        (front.deadline <= now).then(|| {
-            self.queue.pop_front();
-            front
+        let over = |held: &mut Held| held.deadline <= now;
+        self.queue.pop_front_if(over).or_else(|| self.outside.pop_front_if(over)).or_else(|| {
+            let place = self.unanswered.iter().position(|(held, ..)| held.deadline <= now)?;
+            Some(self.unanswered.remove(place).0)
         })
     }
 
@@ -99,19 +156,22 @@ impl Replica {
         if self.busy as usize == self.slots.len() { None } else { self.slots.iter().position(|s| !s.busy) }
     }
 
-    /// Starts a use of a slot; its token.
-    pub fn occupy(&mut self, slot: usize, held: Held, instance: u16, fails: bool) -> u32 {
+    /// Starts a use of a slot, over at `done`; its token.
+    pub fn occupy(&mut self, slot: usize, held: Held, done: SimTime, instance: u16, fails: bool) -> u32 {
         let s = &mut self.slots[slot];
         let token = s.token.wrapping_add(1);
-        *s = Slot { held: Some(held), busy: true, instance, fails, token };
+        *s = Slot { held: Some(held), busy: true, done, instance, fails, token };
         self.busy += 1;
         token
     }
 
-    /// Ends a use of a slot if `token` is that use: the request in it, if its user still waits, how it ended, and the
-    /// model it ran on.
-    pub fn complete(&mut self, slot: usize, token: u32) -> Option<(Option<Held>, Outcome, u16)> {
-        let s = self.slots.get_mut(slot).filter(|s| s.busy && s.token == token)?;
+    /// Ends a use of a slot if `token` is that use and its work is done `now`: the request in it, if its user still waits, how it
+    /// ended, and the model it ran on.
+    pub fn complete(&mut self, slot: usize, token: u32, now: SimTime) -> Option<(Option<Held>, Outcome, u16)> {
+        if self.stalls > 0 {
+            return None;
+        }
+        let s = self.slots.get_mut(slot).filter(|s| s.busy && s.token == token && s.done == now)?;
         let outcome = if s.fails { Outcome::Failed } else { Outcome::Answered };
         let held = s.held.take();
         s.busy = false;
@@ -125,9 +185,10 @@ impl Replica {
         Some((s.held.take()?, s.instance))
     }
 
-    /// Everything it holds, as it goes away.
+    /// Everything it is responsible for, as it goes away.
     pub fn drop_all(&mut self) -> Vec<Held> {
-        let mut held: Vec<Held> = self.queue.drain(..).collect();
+        let mut held: Vec<Held> = self.queue.drain(..).chain(self.outside.drain(..)).collect();
+        held.extend(self.unanswered.drain(..).map(|(held, ..)| held));
         for s in &mut self.slots {
             held.extend(s.held.take());
             s.busy = false;

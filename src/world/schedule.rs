@@ -66,6 +66,8 @@ pub enum WorldEvent {
     FaultStart(u16),
     /// A fault ends.
     FaultEnd(u16),
+    /// A fault that acts again and again does.
+    FaultAgain(u16),
     /// Telemetry is read for the n-th time.
     Scrape(u64),
 }

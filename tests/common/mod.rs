@@ -77,6 +77,7 @@ pub fn world(rate: f64, horizon: Span, replicas: u32) -> WorldConfig {
             users: 10_000,
         }],
         telemetry: Telemetry { scrape: Span::secs(15), lag: Span::secs(2), loss: 0.0 },
+        control_delay: WorldConfig::CONTROL_DELAY,
         faults: Vec::new(),
     }
 }

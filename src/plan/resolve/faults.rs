@@ -79,6 +79,10 @@ fn times(wire: &Wire) -> (Span, Option<Span>) {
     let lasting = |at: &Duration, d: &Option<PositiveDuration>| (at.0, d.map(|d| d.0));
     match wire {
         Wire::LatencySpike { at, duration, .. }
+        | Wire::ReplicaCrash { at, duration, .. }
+        | Wire::ReplicaStall { at, duration, .. }
+        | Wire::NetworkCut { at, duration, .. }
+        | Wire::NetworkDelay { at, duration, .. }
         | Wire::CovariateDrift { at, duration, .. }
         | Wire::TrafficSurge { at, duration, .. } => lasting(at, duration),
         Wire::WeightCorruption { at, .. } | Wire::NaturalDrift { at, .. } | Wire::Sham { at, .. } => (at.0, None),
@@ -102,6 +106,23 @@ fn effect(wire: &Wire, place: &Place<'_>, plant: &Plant<'_>, found: &mut Vec<Dia
             }
             let bound = bound(version.as_deref(), *hosts, place, plant, found)?;
             Some(Effect::LatencySpike { bound, factor: *factor, add: add.0 })
+        }
+        Wire::ReplicaCrash { duration, version, replicas, every, .. } => {
+            turns(*duration, *every, place, found);
+            let version = some_of(version, *replicas, place, plant, found)?;
+            Some(Effect::Crash { version, replicas: *replicas, every: every.map(|every| every.0) })
+        }
+        Wire::ReplicaStall { version, replicas, .. } => {
+            let version = some_of(version, *replicas, place, plant, found)?;
+            Some(Effect::Stall { version, replicas: *replicas })
+        }
+        Wire::NetworkCut { version, replicas, .. } => {
+            let version = some_of(version, *replicas, place, plant, found)?;
+            Some(Effect::Cut { version, replicas: *replicas })
+        }
+        Wire::NetworkDelay { version, replicas, add, .. } => {
+            let version = some_of(version, *replicas, place, plant, found)?;
+            Some(Effect::Delay { version, replicas: *replicas, add: add.0 })
         }
         Wire::CovariateDrift { source, ramp, features, labels, .. } => {
             let source = pick_source(source.as_deref(), place, plant, found)?;
@@ -147,10 +168,7 @@ fn bound(
             Some(Bound::Version(VersionId(small(version))))
         }
         (None, Some(hosts)) => {
-            if hosts > plant.replicas {
-                let message = format!("{hosts} hosts, but the fleet has {} replicas", plant.replicas);
-                found.push(place.at("hosts").wrong(message));
-            }
+            at_most_the_fleet("hosts", hosts, place, plant, found);
             Some(Bound::Hosts(hosts))
         }
         (Some(_), Some(_)) => {
@@ -167,6 +185,46 @@ fn bound(
             );
             None
         }
+    }
+}
+
+/// The version whose first so many replicas are hit.
+fn some_of(
+    version: &str,
+    replicas: u32,
+    place: &Place<'_>,
+    plant: &Plant<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<VersionId> {
+    at_most_the_fleet("replicas", replicas, place, plant, found);
+    let version = place.at("version").lookup(version, plant.models, MODEL, found)?;
+    Some(VersionId(small(version)))
+}
+
+fn at_most_the_fleet(key: &str, n: u32, place: &Place<'_>, plant: &Plant<'_>, found: &mut Vec<Diagnostic>) {
+    if n > plant.replicas {
+        let message = format!("{n} {key}, but the fleet has {} replicas", plant.replicas);
+        found.push(place.at(key).wrong(message));
+    }
+}
+
+/// Checks that a crash that lasts comes again, and that one that comes again lasts.
+fn turns(
+    duration: Option<PositiveDuration>,
+    every: Option<PositiveDuration>,
+    place: &Place<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    match (duration, every) {
+        (Some(_), None) => {
+            let help = "`every = \"30s\"` kills again each half minute; without `every` a crash needs no `duration`";
+            found.push(place.at("duration").wrong_key("a crash that happens once does not last").help(help));
+        }
+        (Some(duration), Some(every)) if every.0 >= duration.0 => {
+            let message = "the second crash would come after the end of the fault";
+            found.push(place.at("every").wrong(message).label(format!("not less than `duration`, {}", duration.0)));
+        }
+        _ => {}
     }
 }
 

@@ -11,6 +11,14 @@ fn percent(share: f64) -> String {
     format!("{rounded} %")
 }
 
+/// Some replicas of a version.
+fn some_of(replicas: u32, version: &str) -> String {
+    match replicas {
+        1 => format!("one replica of {version}"),
+        n => format!("{n} replicas of {version}"),
+    }
+}
+
 /// What the fault does, in words; `columns` are the feature names of each source.
 pub(crate) fn fault(fault: &Fault, names: &Names, columns: &[Vec<String>], versions: &[Version]) -> String {
     let lasting = fault.until.map_or(String::new(), |until| format!(" for {}", until.since(fault.at)));
@@ -40,6 +48,19 @@ pub(crate) fn fault(fault: &Fault, names: &Names, columns: &[Vec<String>], versi
                 (false, false) => format!("{factor} times and {add} slower"),
             };
             format!("{place}: {slower}{lasting}")
+        }
+        Effect::Crash { version, replicas, every } => {
+            let again = every.map_or(String::new(), |every| format!(", and again every {every}"));
+            format!("{}: killed{again}{lasting}", some_of(*replicas, names.version(*version)))
+        }
+        Effect::Stall { version, replicas } => {
+            format!("{}: stopped{lasting}", some_of(*replicas, names.version(*version)))
+        }
+        Effect::Cut { version, replicas } => {
+            format!("{}: cut off from the router{lasting}", some_of(*replicas, names.version(*version)))
+        }
+        Effect::Delay { version, replicas, add } => {
+            format!("{}: answers travel {add} longer{lasting}", some_of(*replicas, names.version(*version)))
         }
         Effect::CovariateDrift { source, columns: moved, ramp, labels_follow } => {
             let table = columns.get(source.index());
