@@ -48,6 +48,9 @@ measure = "mttd"
 p90 = "<= 4m"
 "#;
 
+/// The first fault of the scenario, without its ground truth.
+const SPIKE: &str = "kind = \"latency-spike\"\nat = \"3m\"\nversion = \"v2\"\nfactor = 3.0\n";
+
 const POLICY: &str = r#"name = "p"
 [signals.slow]
 kind = "latency-quantile"
@@ -146,9 +149,15 @@ fn valid_files_have_no_mistakes() {
 #[test]
 fn shipped_scenarios_and_policies_are_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    for scenario in
-        ["silent-corruption", "latency-spike", "covariate-drift", "bad-release", "good-upgrade-surge", "flights-replay"]
-    {
+    for scenario in [
+        "silent-corruption",
+        "latency-spike",
+        "replica-crash",
+        "covariate-drift",
+        "bad-release",
+        "good-upgrade-surge",
+        "flights-replay",
+    ] {
         for policy in ["balanced", "eager", "never"] {
             let mut vet = |_: &[u8], _: &_| Ok(Vetting { vetted: true, rowwise: true });
             let path = folder.join(format!("{scenario}.toml"));
@@ -305,6 +314,14 @@ fn contradictions() {
         &[(s, "[rollout]", "labels = { delay = \"recorded\" }\n[rollout]")],
         &[(s, 15, 20, "without a column of delays", "label_delay")],
     );
+    check(
+        &[(s, SPIKE, "kind = \"replica-crash\"\nat = \"3m\"\nversion = \"v2\"\nduration = \"1m\"\n")],
+        &[(s, 23, 1, "a crash that happens once does not last", "`every = \"30s\"`")],
+    );
+    check(
+        &[(s, SPIKE, "kind = \"replica-crash\"\nat = \"3m\"\nversion = \"v2\"\nduration = \"1m\"\nevery = \"1m\"\n")],
+        &[(s, 24, 9, "the second crash would come after the end", "")],
+    );
     let release = "kind = \"bad-release\"\nmodel = \"v1\"\nclean = \"v1\"\nharmful = true\ncurable_by_rollback = true\n[[fault]]\nkind = \"latency-spike\"";
     check(&[(s, "kind = \"latency-spike\"", release)], &[(s, 22, 9, "the same artifact", "")]);
     check(
@@ -319,6 +336,82 @@ fn contradictions() {
     check(&[(s, "\"<= 4m\"", "\"about 4m\"")], &[(s, 36, 7, "not a duration", "")]);
     check(&[(s, "p90 = \"<= 4m\"\n", "")], &[(s, 34, 1, "without a limit", "p90")]);
     check(&[(s, "measure = \"mttd\"", "outcome = \"missed\"")], &[(s, 36, 1, "a limit for a measure", "share")]);
+}
+
+#[test]
+fn faults_of_replicas() {
+    let s = "s.toml";
+    let fault = |kind: &str, keys: &str| format!("kind = \"{kind}\"\nat = \"3m\"\n{keys}");
+    for (kind, more) in
+        [("replica-crash", ""), ("replica-stall", ""), ("network-cut", ""), ("network-delay", "add = \"5ms\"\n")]
+    {
+        let words = |keys: &str, policy: Option<&str>| -> String {
+            let mut files = inputs();
+            files[0].1 = SCENARIO.replacen(SPIKE, &fault(kind, &format!("{keys}{more}")), 1).into();
+            load(files, policy).unwrap_or_else(|e| panic!("{}", render(&e, false))).fault_words[0].clone()
+        };
+        assert!(words("version = \"v2\"\n", None).starts_with("one replica of v2: "), "{kind}");
+        assert!(words("version = \"v2\"\nreplicas = 2\n", None).starts_with("2 replicas of v2: "), "{kind}");
+        // Unknown names, more than there are, none, and nothing to do: all at once.
+        check(
+            &[(s, SPIKE, &fault(kind, &format!("version = \"v22\"\nreplicas = 3\n{more}")))],
+            &[
+                (s, 22, 11, "unknown model `v22`", "did you mean `v2`"),
+                (s, 23, 12, "3 replicas, but the fleet has 2", ""),
+            ],
+        );
+        check(
+            &[(s, SPIKE, &fault(kind, &format!("version = \"v2\"\nreplicas = 0\nduration = \"0s\"\n{more}")))],
+            &[(s, 23, 12, "must be at least 1", ""), (s, 24, 12, "zero duration", "longer than zero")],
+        );
+        check(
+            &[(s, SPIKE, &fault(kind, &format!("version = \"v2\"\nreplica = 1\n{more}")))],
+            &[(s, 23, 1, "unknown key `replica`", "did you mean `replicas`")],
+        );
+        check(&[(s, SPIKE, &fault(kind, more))], &[(s, 19, 1, "missing key `version`", "")]);
+        let late = fault(kind, &format!("version = \"v2\"\n{more}")).replace("3m", "11m");
+        check(&[(s, SPIKE, &late)], &[(s, 21, 6, "begins after the end", "the horizon is 10 min")]);
+    }
+    check(
+        &[(s, SPIKE, &fault("network-delay", "version = \"v2\"\nadd = \"0ms\"\n"))],
+        &[(s, 23, 7, "zero duration", "longer than zero")],
+    );
+    check(
+        &[(s, SPIKE, &fault("replica-crash", "version = \"v2\"\nevery = \"0s\"\n"))],
+        &[(s, 23, 9, "zero duration", "longer than zero")],
+    );
+    check(
+        &[(s, SPIKE, &fault("replica-cash", "version = \"v2\"\n"))],
+        &[(s, 20, 8, "unknown kind `replica-cash`", "did you mean `replica-crash`")],
+    );
+    check(
+        &[(s, "replicas = 2", "replicas = 2\ncontrol_delay = \"0ms\"")],
+        &[(s, 10, 17, "zero duration", "longer than zero")],
+    );
+    let mut files = inputs();
+    let all = [
+        "kind = \"replica-crash\"\nat = \"3m\"\nversion = \"v2\"\nevery = \"30s\"\nduration = \"2m\"\n",
+        "kind = \"replica-stall\"\nat = \"3m\"\nversion = \"v2\"\nduration = \"20s\"\n",
+        "kind = \"network-cut\"\nat = \"3m\"\nversion = \"v1\"\n",
+        "kind = \"network-delay\"\nat = \"3m\"\nversion = \"v2\"\nreplicas = 2\nadd = \"40ms\"\n",
+        SPIKE,
+    ];
+    let truth = "harmful = true\ncurable_by_rollback = true\n[[fault]]\n";
+    let text = SCENARIO
+        .replacen(SPIKE, &all.join(truth), 1)
+        .replace("replicas = 2\nserv", "replicas = 2\ncontrol_delay = \"70ms\"\nserv");
+    files[0].1 = text.into();
+    let plan = load(files, None).unwrap_or_else(|e| panic!("{}", render(&e, false)));
+    assert_eq!(
+        plan.fault_words[..4],
+        [
+            "one replica of v2: killed, and again every 30 s, for 2 min",
+            "one replica of v2: stopped for 20 s",
+            "one replica of v1: cut off from the router",
+            "2 replicas of v2: answers travel 40 ms longer",
+        ]
+    );
+    assert_eq!(plan.world.control_delay, rollcage::time::Span::millis(70));
 }
 
 #[test]

@@ -160,6 +160,10 @@ fn a_fault_that_never_starts_changes_nothing() {
         drift().effect,
         Effect::Surge { source: rollcage::id::SourceId(0), factor: 2.0 },
         Effect::BadRelease { version: NEW, clean },
+        Effect::Crash { version: NEW, replicas: 1, every: Some(Span::secs(9)) },
+        Effect::Stall { version: NEW, replicas: 1 },
+        Effect::Cut { version: NEW, replicas: 1 },
+        Effect::Delay { version: NEW, replicas: 1, add: Span::millis(9) },
         Effect::Sham,
     ];
     for (i, effect) in effects.into_iter().enumerate() {

@@ -185,8 +185,10 @@ impl World {
         }
         if let Some(every) = every {
             let next = now + every;
-            self.again.insert(i, next);
-            out.schedule.push((key(next, i, AGAIN), WorldEvent::FaultAgain(i)));
+            if next <= self.config.horizon {
+                self.again.insert(i, next);
+                out.schedule.push((key(next, i, AGAIN), WorldEvent::FaultAgain(i)));
+            }
         }
     }
 

@@ -50,7 +50,9 @@ pub(crate) fn fault(fault: &Fault, names: &Names, columns: &[Vec<String>], versi
             format!("{place}: {slower}{lasting}")
         }
         Effect::Crash { version, replicas, every } => {
-            let again = every.map_or(String::new(), |every| format!(", and again every {every}"));
+            let again = every.map_or(String::new(), |every| {
+                format!(", and again every {every}{}", if lasting.is_empty() { "" } else { "," })
+            });
             format!("{}: killed{again}{lasting}", some_of(*replicas, names.version(*version)))
         }
         Effect::Stall { version, replicas } => {
