@@ -137,6 +137,11 @@
 //! - **Predictions are cached by (artifact, transform, payload)** ([`world::predictions`]). A fault that moves features moves
 //!   the payload's digest, and with it the key: nobody has to know which fault touches what. Reference runs reuse scores up to
 //!   a memory limit. The cache stays outside the plant's state.
+//! - **Which faults act is decided without a plant** ([`world::faults::Faults`]): simulated and real replicas are broken by
+//!   one state machine, at the same instants and under the same weights.
+//! - **A replica that is stopped or cut off keeps its users at the door**: nobody sheds or serves there, they wait until it
+//!   goes on or their patience ends, and until then the router counts them as its load. In a stall the work under way stands
+//!   still; behind a cut it goes on, and its answers wait.
 //! - **Labels ride the scrapes**, so they need no class of their own in the total order.
 //! - **Signals compare with one of three references** ([`detect::config::Reference`]): the *baseline* version at the same time,
 //!   the *first* minutes of traffic, or the version's *own* beginning. What happens to both versions shows in the second, what
