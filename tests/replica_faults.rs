@@ -431,20 +431,19 @@ fn every_request_ends_once_and_as_its_outcome_says_whatever_breaks() {
     let models = RefCell::new(models());
     let met = RefCell::new(BTreeSet::<Outcome>::new());
     let one = (0..4usize, any::<bool>(), 1..4u32, 20..110u64, prop::option::of(1..4000u64), 1..300u64);
-    let faults = prop::collection::vec(one, 1..7).prop_map(|all| -> Vec<Fault> {
-        let make =
-            |(i, (kind, new, replicas, second, lasts, add)): (usize, (usize, bool, u32, u64, Option<u64>, u64))| {
-                let version = if new { NEW } else { OLD };
-                let effect = match kind {
-                    0 => Effect::Crash { version, replicas, every: lasts.map(|_| Span::secs(3)) },
-                    1 => Effect::Stall { version, replicas },
-                    2 => Effect::Cut { version, replicas },
-                    _ => Effect::Delay { version, replicas, add: Span::millis(add) },
-                };
-                let until = lasts.map(|ms| at(second) + Span::millis(10 * ms));
-                Fault { until, ..fault(&format!("f{i}"), second, effect) }
-            };
-        all.into_iter().enumerate().map(make).collect()
+    let one = one.prop_map(|(kind, new, replicas, second, lasts, add)| {
+        let version = if new { NEW } else { OLD };
+        let effect = match kind {
+            0 => Effect::Crash { version, replicas, every: lasts.map(|_| Span::secs(3)) },
+            1 => Effect::Stall { version, replicas },
+            2 => Effect::Cut { version, replicas },
+            _ => Effect::Delay { version, replicas, add: Span::millis(add) },
+        };
+        Fault { until: lasts.map(|ms| at(second) + Span::millis(10 * ms)), ..fault("", second, effect) }
+    });
+    let faults = prop::collection::vec(one, 1..7).prop_map(|mut faults: Vec<Fault>| {
+        faults.iter_mut().enumerate().for_each(|(i, fault)| fault.name = format!("fault-{i}"));
+        faults
     });
     let fleet = (1..=4u32, 1..=3u32, 0..=6u32, 50..2000u64, 5..60u64);
     let plants = (fleet, faults).prop_map(|((replicas, concurrency, queue, timeout, service), faults)| {
