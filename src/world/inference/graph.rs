@@ -1,7 +1,9 @@
 //! Owns a loaded model with any number of inputs and outputs: what it wants and offers, and what a run of it gives.
 
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, SessionInputValue};
-use ort::value::{DynValue, Outlet, PrimitiveTensorElementType, Tensor as Value, TensorElementType, TensorRef, ValueType};
+use ort::value::{
+    DynValue, Outlet, PrimitiveTensorElementType, Tensor as Value, TensorElementType, TensorRef, ValueType,
+};
 use std::borrow::Cow;
 
 use super::engine::Engine;

@@ -239,7 +239,11 @@ impl Interface {
             spec.check(tensor)?;
         }
         if let Some(missing) = self.inputs.iter().find(|spec| inputs.iter().all(|tensor| tensor.name != spec.name)) {
-            return refuse(format!("input `{}` is missing; the model's inputs are {}", missing.name, names(&self.inputs)));
+            return refuse(format!(
+                "input `{}` is missing; the model's inputs are {}",
+                missing.name,
+                names(&self.inputs)
+            ));
         }
         for (at, name) in wanted.iter().enumerate() {
             if self.outputs.iter().all(|spec| spec.name != *name) {
@@ -274,7 +278,10 @@ impl TensorSpec {
         // An empty shape may also mean that the model leaves it open: then the runtime judges.
         let open = self.shape.is_empty();
         if !open && (shape.len() != self.shape.len() || !self.shape.iter().zip(shape).all(fits)) {
-            return refuse(format!("input `{name}` has shape {shape:?}, the model wants {:?} (-1 is free)", self.shape));
+            return refuse(format!(
+                "input `{name}` has shape {shape:?}, the model wants {:?} (-1 is free)",
+                self.shape
+            ));
         }
         if elements(shape) != Some(data.len()) {
             return refuse(format!("input `{name}` has {} values, its shape {shape:?} says otherwise", data.len()));
@@ -296,7 +303,8 @@ mod tests {
     use super::*;
 
     fn interface() -> Interface {
-        let spec = |name: &str, datatype, shape: &[i64]| TensorSpec { name: name.into(), datatype, shape: shape.into() };
+        let spec =
+            |name: &str, datatype, shape: &[i64]| TensorSpec { name: name.into(), datatype, shape: shape.into() };
         Interface {
             inputs: vec![spec("x", DataType::Fp32, &[-1, 2]), spec("word", DataType::Bytes, &[1])],
             outputs: vec![spec("y", DataType::Fp32, &[-1])],
