@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Sent where there are too many connections: a refusal says more than a silence.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 61\r\n\
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 63\r\n\
 connection: close\r\n\r\n{\"error\":\"too many connections to this replica; try elsewhere\"}";
 
 /// Accepts connections until `stop` says otherwise, then gives those in flight `grace` to end.

@@ -177,7 +177,12 @@ impl Models {
     /// # Errors
     /// 404 for an unknown name without bytes; 400 if the bytes cannot be had or do not load. What was loaded before
     /// then goes on serving, and the message says so.
-    pub(super) async fn load(&self, name: &str, source: Source, told: &mut (dyn FnMut(Phase) + Send)) -> Result<(), HttpError> {
+    pub(super) async fn load(
+        &self,
+        name: &str,
+        source: Source,
+        told: &mut (dyn FnMut(Phase) + Send),
+    ) -> Result<(), HttpError> {
         let _alone = self.loading.lock().await;
         let Some(engine) = self.engine.get() else {
             return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "ONNX Runtime is still starting".to_owned()));
