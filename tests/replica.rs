@@ -328,20 +328,19 @@ fn compression_works_both_ways() {
 fn a_full_queue_sheds_while_health_answers() {
     let server = Server::start(&shipped("mlp-linear-v1.onnx"), &["--queue", "2", "--faults"]);
     assert!(server.post("/rollcage/latency", r#"{"add_ns":-1}"#).error(400).contains("add_ns"));
-    assert_eq!(server.post("/rollcage/latency", r#"{"add_ns":400000000,"factor":1.0}"#).status, 200);
+    assert_eq!(server.post("/rollcage/latency", r#"{"add_ns":1000000000,"factor":1.0}"#).status, 200);
     // One in the slot, two before it, the others too many.
     let mut clients: Vec<Client> = (0..6).map(|_| server.connect()).collect();
     let head = format!("POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n", one().len());
     let begun = now();
     clients.iter_mut().for_each(|client| client.send(&[head.as_bytes(), &one()].concat()));
-    let asked = now();
+    let tells = |line: &str| server.get("/metrics").text().contains(line);
+    until("one is in its slot", || tells(r#"rollcage_infer_in_flight{model="m",version="1"} 1"#));
+    until("the others wait", || tells(r#"rollcage_infer_queued{model="m",version="1"} 2"#));
     assert_eq!(server.get("/v2/health/live").status, 200);
-    let metrics = server.get("/metrics").text();
-    assert!(now() - asked < Duration::from_millis(200), "health waits for a slot");
-    assert!(metrics.contains(r#"rollcage_infer_queued{model="m",version="1"} 2"#), "{metrics}");
-    assert!(metrics.contains(r#"rollcage_infer_in_flight{model="m",version="1"} 1"#), "{metrics}");
+    assert!(now() - begun < Duration::from_secs(1), "health and metrics wait for a slot");
     let answers: Vec<_> = clients.iter_mut().map(|client| client.answer().expect("an answer")).collect();
-    assert!(now() - begun >= Duration::from_millis(1200), "three were occupied one after another");
+    assert!(now() - begun >= Duration::from_secs(3), "three were occupied one after another");
     let (served, shed): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert_eq!((served.len(), shed.len()), (3, 3));
     for answer in shed {
@@ -350,7 +349,7 @@ fn a_full_queue_sheds_while_health_answers() {
     assert_eq!(server.post("/rollcage/latency", "{}").status, 200);
     let quick = now();
     assert_eq!(server.post(INFER, one()).status, 200);
-    assert!(now() - quick < Duration::from_millis(300));
+    assert!(now() - quick < Duration::from_secs(1));
 }
 
 #[test]
