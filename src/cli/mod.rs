@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 pub mod exit;
 mod models;
+mod replica;
 mod run;
 mod verify;
 
@@ -33,6 +34,8 @@ enum Command {
     Verify(verify::Verify),
     /// Look at model artifacts: digest, lineage, vetting
     Models(models::Models),
+    /// Serve one model over HTTP (Open Inference Protocol V2), on this machine
+    Replica(replica::Replica),
     /// Tell what is found where, and how to mend what is not
     Doctor(doctor::Doctor),
     /// Print the JSON Schema of scenario or policy files, for editors
@@ -123,6 +126,7 @@ fn dispatch() -> i32 {
         Command::Check(check) => check.execute(),
         Command::Verify(verify) => verify.execute(),
         Command::Models(models) => models.execute(),
+        Command::Replica(replica) => replica.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Schema { of } => {
             let schema = match of {

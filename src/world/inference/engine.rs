@@ -60,9 +60,13 @@ impl Engine {
     /// # Errors
     /// [`LoadError::Refused`] from the runtime; [`LoadError::Signature`] if the model lacks the declared input or output.
     pub fn load(&self, bytes: &[u8], signature: &Signature) -> Result<Session, LoadError> {
+        Session::new(self.session(bytes)?, signature)
+    }
+
+    /// A session of the runtime, with the options that all have.
+    pub(super) fn session(&self, bytes: &[u8]) -> Result<ort::session::Session, LoadError> {
         let mut builder = options(&self.environment).map_err(|error| LoadError::Refused(one_line(error.message())))?;
-        let inner = builder.commit_from_memory(bytes).map_err(|error| LoadError::Refused(one_line(error.message())))?;
-        Session::new(inner, signature)
+        builder.commit_from_memory(bytes).map_err(|error| LoadError::Refused(one_line(error.message())))
     }
 }
 

@@ -98,6 +98,9 @@ pub enum RunError {
         /// Values given.
         got: usize,
     },
+    /// The inputs, or the names of outputs, are not those of the model: an error of whoever asks.
+    #[error("{0}")]
+    Input(String),
     /// The output is not a float tensor `[rows, columns]` (or `[rows]`) that has the declared column.
     #[error("{0}")]
     Output(String),

@@ -14,6 +14,7 @@
 mod engine;
 mod error;
 mod fetch;
+mod graph;
 mod limits;
 mod models;
 mod outcome;
@@ -22,6 +23,7 @@ mod provision;
 mod serve;
 mod session;
 mod survey;
+mod tensor;
 mod verdict;
 mod vet;
 mod wire;
@@ -29,6 +31,7 @@ mod worker;
 
 pub use engine::Engine;
 pub use error::{LoadError, RunError, RuntimeError};
+pub use graph::Graph;
 pub use limits::Limits;
 pub use models::{Inference, Standing};
 pub use outcome::{BlockOutcome, LoadOutcome, RowOutcome};
@@ -37,5 +40,7 @@ pub use provision::{Located, Origin, Places, cache_folder, find, locate, locate_
 pub use serve::worker_main;
 pub use session::{BLOCK, Session, Signature};
 pub use survey::{Candidate, Finding, survey, survey_in};
+pub(crate) use tensor::with_values;
+pub use tensor::{DataType, Interface, Tensor, TensorData, TensorSpec, elements};
 pub use vet::{VetReport, vet};
 pub use worker::{End, WORKER_ARGUMENT, Worker};

@@ -1,0 +1,280 @@
+//! Owns inference slots: threads that each hold one session, and the bounded queue before them.
+//!
+//! Native code cannot be cancelled and may never return, so it runs on threads of its own and nobody waits for them
+//! without a limit. A slot that hangs is lost until the process ends; health and metrics go on.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock;
+use crate::world::inference::{Engine, Graph, Interface, RunError, Tensor};
+
+/// Longest time for all slots to load a model.
+const LOAD_MAX: Duration = Duration::from_secs(60);
+
+/// Longest time for all slots to warm up; after it the model serves cold.
+const WARM_MAX: Duration = Duration::from_secs(10);
+
+/// A model whose smallest input has more values than this is not warmed up.
+const WARM_VALUES_MAX: usize = 1 << 22;
+
+/// Longest time that [`Slowness`] holds a slot.
+const HOLD_MAX: Duration = Duration::from_secs(60);
+
+/// One inference to be done.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) inputs: Vec<Tensor>,
+    pub(super) wanted: Vec<String>,
+    pub(super) queued: Instant,
+    pub(super) reply: oneshot::Sender<Answer>,
+}
+
+/// What came of a [`Job`].
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) result: Result<Vec<Tensor>, RunError>,
+    /// Time between queue and slot.
+    pub(super) waited: Duration,
+    /// Time that the slot was occupied, the injected part included.
+    pub(super) ran: Duration,
+}
+
+/// The injected latency of all slots: a request occupies its slot for `factor` × its run time + `add`.
+#[derive(Debug)]
+pub(super) struct Slowness {
+    add_ns: AtomicU64,
+    factor_bits: AtomicU64,
+}
+
+impl Slowness {
+    pub(super) const fn none() -> Self {
+        Self { add_ns: AtomicU64::new(0), factor_bits: AtomicU64::new(1f64.to_bits()) }
+    }
+
+    pub(super) fn set(&self, add: Duration, factor: f64) {
+        self.add_ns.store(u64::try_from(add.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.factor_bits.store(factor.to_bits(), Ordering::Relaxed);
+    }
+
+    /// How much longer than its run a request occupies its slot.
+    fn beyond(&self, ran: Duration) -> Duration {
+        let add = Duration::from_nanos(self.add_ns.load(Ordering::Relaxed));
+        let more = f64::from_bits(self.factor_bits.load(Ordering::Relaxed)) - 1.0;
+        let stretched = Duration::try_from_secs_f64(ran.as_secs_f64() * more).unwrap_or_default();
+        stretched.saturating_add(add).min(HOLD_MAX)
+    }
+}
+
+/// How slots are set up, and where they count.
+#[derive(Debug, Clone)]
+pub(super) struct Setup {
+    /// Threads, each with a session of its own.
+    pub(super) slots: usize,
+    /// Requests that may wait while all slots are busy.
+    pub(super) queue: usize,
+    pub(super) slowness: Arc<Slowness>,
+    pub(super) waiting: Gauge,
+    pub(super) running: Gauge,
+}
+
+#[derive(Debug)]
+struct Shared {
+    setup: Setup,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    busy: usize,
+    closed: bool,
+}
+
+/// The slots of one loaded model. What is queued when they are dropped is still answered.
+#[derive(Debug)]
+pub(super) struct Slots(Arc<Shared>);
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.work.notify_all();
+    }
+}
+
+impl Slots {
+    /// Queues a job; gives it back if the queue is full.
+    pub(super) fn push(&self, job: Job) -> Result<(), Job> {
+        let shared = &*self.0;
+        let mut state = shared.lock();
+        if state.jobs.len() + state.busy >= shared.setup.slots + shared.setup.queue {
+            return Err(job);
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        shared.setup.waiting.inc();
+        shared.work.notify_one();
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next job; `None` when there are no more and there will be none.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                state.busy += 1;
+                drop(state);
+                self.setup.waiting.dec();
+                self.setup.running.inc();
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn done(&self) {
+        self.lock().busy -= 1;
+        self.setup.running.dec();
+    }
+
+    fn serve(&self, graph: &mut Graph) {
+        while let Some(job) = self.next() {
+            // Whoever asked has gone away: nobody reads the answer.
+            if job.reply.is_closed() {
+                self.done();
+                continue;
+            }
+            let begun = clock::now();
+            let run = catch_unwind(AssertUnwindSafe(|| graph.run(&job.inputs, &job.wanted)));
+            let result = run.unwrap_or_else(|_| Err(RunError::Failed("the run panicked".to_owned())));
+            let mut ran = clock::since(begun);
+            let beyond = self.setup.slowness.beyond(ran);
+            if !beyond.is_zero() {
+                clock::pause(beyond);
+                ran = clock::since(begun);
+            }
+            let waited = begun.saturating_duration_since(job.queued);
+            self.done();
+            let _ = job.reply.send(Answer { result, waited, ran });
+        }
+    }
+}
+
+enum Report {
+    Loaded(Box<Interface>),
+    Refused(String),
+}
+
+/// Slots that have loaded their model and are warming up.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    slots: Slots,
+    interface: Interface,
+    reports: mpsc::UnboundedReceiver<Report>,
+}
+
+/// Starts slots and has each load the model.
+///
+/// # Errors
+/// Why the model is not loaded, in words; the slots are gone then, but for one that never returns.
+pub(super) async fn load(engine: &Arc<Engine>, bytes: &Arc<[u8]>, setup: Setup) -> Result<Loaded, String> {
+    let count = setup.slots;
+    let shared = Arc::new(Shared { setup, state: Mutex::default(), work: Condvar::new() });
+    let slots = Slots(Arc::clone(&shared));
+    let (report, mut reports) = mpsc::unbounded_channel();
+    for _ in 0..count {
+        let (engine, bytes, shared, report) =
+            (Arc::clone(engine), Arc::clone(bytes), Arc::clone(&shared), report.clone());
+        std::thread::Builder::new()
+            .name("slot".to_owned())
+            .spawn(move || slot(&engine, bytes, &shared, report))
+            .map_err(|error| format!("a thread for a slot does not start: {error}"))?;
+    }
+    drop(report);
+    let loaded = async {
+        let mut interface = None;
+        for _ in 0..count {
+            match reports.recv().await {
+                Some(Report::Loaded(found)) => interface = Some(*found),
+                Some(Report::Refused(why)) => return Err(why),
+                None => return Err("a slot ended while it loaded the model".to_owned()),
+            }
+        }
+        interface.ok_or_else(|| "there are no slots".to_owned())
+    };
+    let interface = tokio::time::timeout(LOAD_MAX, loaded)
+        .await
+        .map_err(|_| format!("its load did not return within {} s", LOAD_MAX.as_secs()))??;
+    Ok(Loaded { slots, interface, reports })
+}
+
+impl Loaded {
+    /// Waits until the slots are warm, or for a while.
+    pub(super) async fn warmed(mut self) -> (Slots, Interface) {
+        // A slot that is warm drops its end of the channel.
+        let warm = async { while self.reports.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(WARM_MAX, warm).await;
+        (self.slots, self.interface)
+    }
+}
+
+fn slot(engine: &Engine, bytes: Arc<[u8]>, shared: &Shared, report: mpsc::UnboundedSender<Report>) {
+    let loaded = catch_unwind(AssertUnwindSafe(|| Graph::load(engine, &bytes)));
+    drop(bytes);
+    let mut graph = match loaded {
+        Ok(Ok(graph)) => graph,
+        Ok(Err(error)) => {
+            let _ = report.send(Report::Refused(error.to_string()));
+            return;
+        }
+        Err(_) => {
+            let _ = report.send(Report::Refused("its load panicked".to_owned()));
+            return;
+        }
+    };
+    let _ = report.send(Report::Loaded(Box::new(graph.interface().clone())));
+    if let Some(zeros) = graph.interface().zeros(WARM_VALUES_MAX) {
+        // A model need not like zeros: whether it answers real rows shows when they come.
+        let _ = catch_unwind(AssertUnwindSafe(|| graph.run(&zeros, &[])));
+    }
+    drop(report);
+    shared.serve(&mut graph);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slowness_is_what_a_slot_is_held_beyond_its_run() {
+        let ran = Duration::from_millis(2);
+        let check = |add_ms: u64, factor: f64, expect_ms: u64| {
+            let slowness = Slowness::none();
+            slowness.set(Duration::from_millis(add_ms), factor);
+            assert_eq!(slowness.beyond(ran), Duration::from_millis(expect_ms));
+        };
+        assert_eq!(Slowness::none().beyond(ran), Duration::ZERO);
+        check(100, 1.0, 100);
+        check(0, 3.0, 4);
+        check(5, 2.0, 7);
+        check(5, 0.0, 5);
+        check(3_600_000, 1.0, 60_000);
+        check(1, f64::INFINITY, 1);
+    }
+}
