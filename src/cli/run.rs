@@ -187,7 +187,7 @@ fn code(expectations: &[ExpectationResult]) -> Exit {
     match overall(expectations) {
         ExpectationVerdict::Holds => Exit::Holds,
         ExpectationVerdict::Missed => Exit::Missed,
-        ExpectationVerdict::Inconclusive { .. } => Exit::Inconclusive,
+        ExpectationVerdict::Inconclusive { .. } | ExpectationVerdict::NotDefined => Exit::Inconclusive,
     }
 }
 

@@ -126,7 +126,8 @@ fn title<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Res
     let room = f64::from(WIDTH) - 2.0 * left;
     let outcome = outcome_words(report.outcome);
     let badge = canvas.text_width(&outcome, Text::bold(17.0)) + 24.0;
-    let name = format!("{} · policy {} · seed {}", report.scenario, report.policy, report.seed);
+    let live = if report.is_live() { " · live" } else { "" };
+    let name = format!("{} · policy {} · seed {}{live}", report.scenario, report.policy, report.seed);
     let name = canvas.fit(&name, Text::bold(21.0), room - badge - 16.0);
     canvas.text((left, 36.0), &name, Text::bold(21.0))?;
     let x = left + canvas.text_width(&name, Text::bold(21.0)) + 16.0;
