@@ -329,7 +329,7 @@ fn identity(out: &mut String, report: &TrialReport, command: &str) {
 }
 
 /// Text inside a table: no bars, no line breaks.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     prose(text).replace('|', "\\|")
 }
 
