@@ -1,6 +1,7 @@
 //! Owns trials: the run under test, with its reference runs on the same random streams or alone, and many of them side by side.
 
 pub mod lab;
+pub mod validate;
 
 use crate::control::config::PolicyConfig;
 use crate::digest::{hex, keyed};

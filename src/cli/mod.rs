@@ -5,6 +5,7 @@ mod doctor;
 pub mod exit;
 mod models;
 mod run;
+pub mod validate;
 mod verify;
 
 use crate::campaign::lab::Lab;
@@ -51,7 +52,7 @@ enum SchemaOf {
 
 /// What a result is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
+pub enum Format {
     /// For people
     #[default]
     Human,
@@ -71,7 +72,7 @@ struct Which {
 
 /// Why a command ended before its work was done.
 #[derive(Debug)]
-enum Stop {
+pub enum Stop {
     /// Files with mistakes.
     Invalid(Vec<Diagnostic>),
     /// What the surroundings lack.

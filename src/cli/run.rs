@@ -177,7 +177,7 @@ impl Kept {
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
@@ -192,12 +192,12 @@ fn code(expectations: &[ExpectationResult]) -> Exit {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "maps an error away")]
-fn environment(e: crate::world::inference::RuntimeError) -> Stop {
+pub(super) fn environment(e: crate::world::inference::RuntimeError) -> Stop {
     Stop::Environment(e.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "maps an error away")]
-fn unwritable(e: WriteError) -> Stop {
+pub(super) fn unwritable(e: WriteError) -> Stop {
     Stop::Environment(format!("the report cannot be written: {e}"))
 }
 

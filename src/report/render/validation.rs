@@ -9,7 +9,7 @@ pub use picture::{validation_png, validation_svg};
 use super::canvas::DrawError;
 use super::console::{COLUMNS_MAX, ConsoleOptions, Ink, LINES_MAX, closing, fit, width};
 use super::story::{grouped, length};
-use crate::report::validation::{Band, Cause, Quantity, Row, Sample, Setting, Validation};
+use crate::report::validation::{Cause, Quantity, Row, Sample, Setting, Validation};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -42,7 +42,7 @@ fn value(quantity: Quantity, v: f64) -> String {
 /// Seconds with about three significant digits: `0.153`, `4.70`, `47.0`, `287`.
 fn seconds(v: f64) -> String {
     match v.abs() {
-        a if a < 1e-9 => "0".to_owned(),
+        a if a < 5e-7 => "0".to_owned(),
         a if a < 0.001 => format!("{v:.6}"),
         a if a < 1.0 => format!("{v:.3}"),
         a if a < 10.0 => format!("{v:.2}"),
@@ -51,51 +51,38 @@ fn seconds(v: f64) -> String {
     }
 }
 
-/// A gap with its sign, at the precision of the values it is between: a finer one would not be seen in them.
+/// A gap with its sign.
 fn gap(row: &Row) -> String {
     let Some(gap) = row.gap else { return "–".to_owned() };
-    let digits = if !row.quantity.is_span() {
-        0
-    } else {
-        match row.band.median.abs().max(row.live_median.unwrap_or(0.0).abs()) {
-            a if a < 1.0 => 3,
-            a if a < 10.0 => 2,
-            _ => 1,
-        }
-    };
-    let size = format!("{:.digits$}", gap.abs());
-    let zero = size.chars().all(|c| matches!(c, '0' | '.'));
-    let size = if digits == 0 { grouped(gap.abs().round() as u64) } else { size };
-    let sign = match (zero, gap < 0.0) {
-        (true, _) => "",
-        (_, true) => "−",
-        (_, false) => "+",
-    };
-    format!("{sign}{}", if zero { "0" } else { &size })
+    let size = value(row.quantity, gap.abs());
+    match size.as_str() {
+        "0" => size,
+        _ if gap < 0.0 => format!("−{size}"),
+        _ => format!("+{size}"),
+    }
 }
 
 /// `287 (210–330)`: simulated median and interval.
 fn simulated(row: &Row) -> String {
-    let Band { low, median, high, .. } = row.band;
-    let show = |v| value(row.quantity, v);
-    if low == high {
-        format!("{}, always", show(low))
-    } else {
-        format!("{} ({}–{})", show(median), show(low), show(high))
-    }
+    spread(row.quantity, row.band.low, row.band.median, row.band.high)
 }
 
 /// `290 (280–301)`: live median, least and greatest.
 fn live(row: &Row) -> String {
     let order = |pick: fn(f64, f64) -> f64| row.live.iter().map(Sample::order).reduce(pick);
-    let show = |v| value(row.quantity, v);
     match (row.live_median, order(f64::min), order(f64::max)) {
-        (Some(_), Some(low), Some(high)) if low == high && row.live.len() > 1 => format!("{}, always", show(low)),
-        (Some(median), Some(low), Some(high)) if low < high => {
-            format!("{} ({}–{})", show(median), show(low), show(high))
-        }
-        (Some(median), ..) => show(median),
+        (Some(median), Some(_), Some(_)) if row.live.len() == 1 => value(row.quantity, median),
+        (Some(median), Some(low), Some(high)) => spread(row.quantity, low, median, high),
         _ => "–".to_owned(),
+    }
+}
+
+fn spread(quantity: Quantity, low: f64, median: f64, high: f64) -> String {
+    let show = |v| value(quantity, v);
+    match low == high {
+        true if low.is_infinite() => show(low),
+        true => format!("always {}", show(low)),
+        false => format!("{} ({}–{})", show(median), show(low), show(high)),
     }
 }
 
@@ -241,11 +228,14 @@ pub fn validation_md(validation: &Validation, command: &str) -> String {
         let range = order(f64::min).zip(order(f64::max)).map_or_else(|| "–".to_owned(), |(a, b)| format!("{a} to {b}"));
         let _ = writeln!(
             out,
-            "| {} | {} | {} to {} | {} | {range} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {range} | {} | {} | {} |",
             row.quantity.words(),
             show(row.band.median),
-            show(row.band.low),
-            show(row.band.high),
+            if row.band.low == row.band.high {
+                "always".to_owned()
+            } else {
+                format!("{} to {}", show(row.band.low), show(row.band.high))
+            },
             row.live_median.map_or_else(|| "–".to_owned(), show),
             gap(row),
             inside(row),
@@ -256,8 +246,9 @@ pub fn validation_md(validation: &Validation, command: &str) -> String {
         out,
         "\nA live value is *inside* if it lies in the simulated interval, its ends included. The gap is the live median less the \
          simulated one. *Never* is not within the run, and later than everything. *Not predicted*: the interval is wider than \
-         its median, so that values inside show little. Rows of one run depend on each other: one late detection moves all behind \
-         it.\n\n"
+         its median, so that values inside show little. *Always*: all simulated trials agree, as the model has no chance in it; \
+         then a millisecond is outside, and the gap tells how much it matters. Rows of one run depend on each other: one late \
+         detection moves all behind it.\n\n"
     );
     named_causes(&mut out, validation);
     made(&mut out, validation);

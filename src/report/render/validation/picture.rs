@@ -71,6 +71,39 @@ impl<'a> Comparison<'a> {
     }
 }
 
+impl Comparison<'_> {
+    /// What bar and marks mean.
+    fn legend<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, y: f64) -> Drawn {
+        let how = Text::plain(13.0);
+        let mut x = LEFT;
+        let say = |canvas: &mut Canvas<B>, words: &str, x: &mut f64| -> Drawn {
+            canvas.text((*x, y), words, how)?;
+            *x += canvas.text_width(words, how) + 30.0;
+            Ok(())
+        };
+        canvas.rect((x, y - 11.0), (x + 36.0, y + 1.0), BAR)?;
+        canvas.line(&[(x + 18.0, y - 13.0), (x + 18.0, y + 3.0)], Pen::new(MEDIAN, 2.6))?;
+        x += 44.0;
+        say(canvas, &format!("{} of simulated trials, and their median", level(self.validation)), &mut x)?;
+        mark(canvas, (x, y - 4.5), true)?;
+        x += 13.0;
+        say(canvas, "a live run inside", &mut x)?;
+        mark(canvas, (x, y - 4.5), false)?;
+        x += 14.0;
+        say(canvas, "a live run outside", &mut x)?;
+        if self.spans.iter().chain(&self.counts).any(|row| !row.predicted) {
+            let frame = [(x, y - 11.0), (x + 36.0, y - 11.0), (x + 36.0, y + 1.0), (x, y + 1.0), (x, y - 11.0)];
+            canvas.rect(frame[0], frame[2], VAGUE)?;
+            canvas.line(&frame, Pen::thin(Ink::AXIS).dashed(4.0, 3.0))?;
+            x += 44.0;
+            say(canvas, "an interval wider than its median: not predicted", &mut x)?;
+        }
+        let made = "Live: real processes and requests in real time. Simulated: virtual time, calibrated by one more live run without \
+                faults, other seeds. Both measured alike.";
+        canvas.text((LEFT, y + 25.0), made, Text::plain(12.5).ink(Ink::SOFT))
+    }
+}
+
 impl Picture for Comparison<'_> {
     fn size(&self) -> (u32, u32) {
         let panels = [self.spans.len(), self.counts.len()];
@@ -94,7 +127,7 @@ impl Picture for Comparison<'_> {
         } else {
             y -= BETWEEN;
         }
-        legend(self.validation, canvas, y + 68.0)
+        self.legend(canvas, y + 68.0)
     }
 }
 
@@ -299,7 +332,7 @@ fn marks(row: &Row, axis: &Axis) -> Vec<Mark> {
         mark.count += 1;
         let words = if mark.count > 1 { 8.0 + 7.5 * mark.count.to_string().len() as f64 } else { 0.0 };
         if let Some(from) = free.get_mut(usize::from(mark.lane)) {
-            *from = from.max(mark.x + RADIUS + 1.0 + words);
+            *from = from.max(mark.x + RADIUS + 2.5 + words);
         }
     }
     marks
@@ -312,35 +345,4 @@ fn mark<B: DrawingBackend>(canvas: &mut Canvas<B>, (x, y): (f64, f64), inside: b
     }
     let r = RADIUS + 1.5;
     canvas.polygon(&[(x - r, y), (x, y - r), (x + r, y), (x, y + r)], OUTSIDE)
-}
-
-/// What bar and marks mean.
-fn legend<B: DrawingBackend>(validation: &Validation, canvas: &mut Canvas<B>, y: f64) -> Drawn {
-    let how = Text::plain(13.0);
-    let mut x = LEFT;
-    let say = |canvas: &mut Canvas<B>, words: &str, x: &mut f64| -> Drawn {
-        canvas.text((*x, y), words, how)?;
-        *x += canvas.text_width(words, how) + 30.0;
-        Ok(())
-    };
-    canvas.rect((x, y - 11.0), (x + 36.0, y + 1.0), BAR)?;
-    canvas.line(&[(x + 18.0, y - 13.0), (x + 18.0, y + 3.0)], Pen::new(MEDIAN, 2.6))?;
-    x += 44.0;
-    say(canvas, &format!("{} of simulated trials, and their median", level(validation)), &mut x)?;
-    mark(canvas, (x, y - 4.5), true)?;
-    x += 13.0;
-    say(canvas, "a live run inside", &mut x)?;
-    mark(canvas, (x, y - 4.5), false)?;
-    x += 14.0;
-    say(canvas, "a live run outside", &mut x)?;
-    if validation.rows.iter().any(|row| !row.predicted) {
-        let frame = [(x, y - 11.0), (x + 36.0, y - 11.0), (x + 36.0, y + 1.0), (x, y + 1.0), (x, y - 11.0)];
-        canvas.rect(frame[0], frame[2], VAGUE)?;
-        canvas.line(&frame, Pen::thin(Ink::AXIS).dashed(4.0, 3.0))?;
-        x += 44.0;
-        say(canvas, "an interval wider than its median: not predicted", &mut x)?;
-    }
-    let made = "Live: real processes and requests in real time. Simulated: virtual time, calibrated by one more live run without \
-                faults, other seeds. Both measured alike.";
-    canvas.text((LEFT, y + 25.0), made, Text::plain(12.5).ink(Ink::SOFT))
 }

