@@ -3,7 +3,7 @@
 mod common;
 
 use clap::Parser;
-use common::{NEW, OLD, latency_policy, models, plan, run, setup, spike, with_stages, world};
+use common::{NEW, OLD, fault, latency_policy, models, plan, run, setup, spike, with_stages, world};
 use rollcage::campaign::lab::Lab;
 use rollcage::campaign::validate::{Calibration, Live, SAMPLES_MIN, Size, Step, calibrated, settings, validate};
 use rollcage::campaign::{alone, simulate_alone, trial};
@@ -14,9 +14,10 @@ use rollcage::report::expect::{Check, Expectation, Measure, Op, Stat};
 use rollcage::report::fold::RunRecord;
 use rollcage::report::judge::overall;
 use rollcage::report::trial::ExpectationVerdict;
-use rollcage::report::validation::{Quantity, Row, Setting, Validation};
+use rollcage::report::validation::{Quantity, Row, RunFigures, Setting, Validation};
 use rollcage::sim::Setup;
 use rollcage::time::Span;
+use rollcage::world::config::{Effect, Fault};
 use rollcage::world::distribution::Distribution;
 use rollcage::world::predictions::Predictions;
 use std::sync::mpsc;
@@ -57,6 +58,35 @@ fn a_run_alone_is_the_same_run_measured_without_its_twins() {
     );
     assert!(b.detected.is_some() && b.onset.is_some() && b.recovered.is_some(), "{b:?}");
     assert_eq!(with.expectations.iter().map(|e| e.verdict).collect::<Vec<_>>(), [ExpectationVerdict::Holds; 2]);
+}
+
+#[test]
+fn spans_are_of_the_first_harmful_fault_or_since_the_start_of_a_run_without_any() {
+    let mut models = models();
+    let mut figures = |faults: Vec<Fault>| {
+        let mut plan = plan(&slow(1));
+        plan.fault_words = faults.iter().map(|f| f.name.clone()).collect();
+        plan.names.faults.clone_from(&plan.fault_words);
+        plan.world.faults = faults;
+        let report = simulate_alone(&plan, 1, &mut models).expect("runs");
+        (RunFigures::from(&report), report)
+    };
+    let benign = Fault { harmful: false, ..fault("benign", 60, Effect::Sham) };
+    let (several, report) = figures(vec![benign.clone(), spike(120), fault("later", 200, Effect::Sham)]);
+    let decided = report.incidents[1].decided.expect("the spike is noticed").as_secs_f64();
+    assert_eq!(several.values[&Quantity::Decided], Some(decided - 120.0));
+    assert_eq!(several.values[&Quantity::BadRequests], Some(report.requests.bad as f64));
+    assert_eq!(several.values.len(), Quantity::ALL.len());
+    let (quiet, _) = figures(vec![benign]);
+    assert_eq!(
+        (quiet.values[&Quantity::Onset], quiet.values[&Quantity::Mttd]),
+        (None, None),
+        "never, of the benign one"
+    );
+    let (none, _) = figures(Vec::new());
+    let spans: Vec<Quantity> = none.values.keys().copied().filter(|q| q.is_span()).collect();
+    use Quantity::{Decided, Mttd, RevertStarted, Reverted};
+    assert_eq!(spans, [Mttd, Decided, RevertStarted, Reverted], "nobody is hurt by no fault, nor recovers from it");
 }
 
 #[test]

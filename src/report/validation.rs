@@ -19,6 +19,14 @@
 //! *never*; a live *never* is inside if, and only if, the upper end of the interval is *never*; a median halfway between a value and
 //! *never* is *never*. A milestone that there was no reason for (no recovery, as nobody was hurt) did not come either.
 //!
+//! # Inside
+//!
+//! A live span is inside if it lies in the interval or within [`RESOLUTION_S`] of it; a count if it lies in it. Where the model
+//! has no chance (scrapes that come to the nanosecond), all simulated trials agree, the interval is a point, and a live run
+//! would be outside for a millisecond that nobody cares for. A validation needs such an acceptable range of accuracy, stated
+//! beforehand: Sargent, "Verification and validation of simulation models", Journal of Simulation 7 (2013) 12-24. The gap is
+//! told to the millisecond all the same.
+//!
 //! # Not predicted
 //!
 //! A simulated interval that is wider than its median predicts nothing worth the name, however many live values lie in it. Where
@@ -31,6 +39,9 @@ use crate::report::trial::{Incident, TrialReport};
 use crate::stats::quantile::quantile_sorted;
 use crate::time::{SimTime, Span};
 use std::collections::BTreeMap;
+
+/// Spans are compared to this, seconds: no rollback policy is about less, and real clocks, sockets and schedulers are not finer.
+pub const RESOLUTION_S: f64 = 0.1;
 
 /// One in so many values lies beyond each end of the interval.
 const TAIL: usize = 20;
@@ -118,6 +129,12 @@ impl Quantity {
     #[must_use]
     pub const fn unit(self) -> &'static str {
         if self.is_span() { "s" } else { "" }
+    }
+
+    /// How near to an interval is inside it: [`RESOLUTION_S`] for spans, nothing for counts.
+    #[must_use]
+    pub const fn resolution(self) -> f64 {
+        if self.is_span() { RESOLUTION_S } else { 0.0 }
     }
 
     /// Whether it is a span of time, which may never end.
@@ -234,10 +251,10 @@ impl Band {
         Some(Self { low, median: quantile_sorted(&sorted, 0.5)?, high, level, n, never })
     }
 
-    /// Whether a value lies in the interval, its ends included.
+    /// Whether a value lies in the interval, its ends included, or within `resolution` of it.
     #[must_use]
-    pub fn holds(&self, sample: &Sample) -> bool {
-        (self.low..=self.high).contains(&sample.order())
+    pub fn holds(&self, sample: &Sample, resolution: f64) -> bool {
+        (self.low - resolution..=self.high + resolution).contains(&sample.order())
     }
 
     /// Whether it is narrow enough to be a prediction, by the rule at the top.
@@ -247,6 +264,14 @@ impl Band {
             return true;
         }
         self.high - self.low <= self.median.abs() && self.high.is_finite()
+    }
+}
+
+impl Row {
+    /// Whether a value is inside, by the rule at the top.
+    #[must_use]
+    pub fn holds(&self, sample: &Sample) -> bool {
+        self.band.holds(sample, self.quantity.resolution())
     }
 }
 
@@ -269,7 +294,7 @@ pub struct Row {
     pub live: Vec<Sample>,
     /// The median of the live values (infinite: never); `None` without any.
     pub live_median: Option<f64>,
-    /// How many of the live values lie in the interval.
+    /// How many of the live values are inside, see [`Row::holds`].
     pub inside: usize,
     /// Live median − simulated median; `None` if one of them is never or not there.
     pub gap: Option<f64>,
@@ -364,7 +389,7 @@ fn row(quantity: Quantity, simulated: &[RunFigures], live: &[RunFigures]) -> Opt
     let band = Band::of(&simulated)?;
     let live_median = quantile_sorted(&sorted(&live), 0.5);
     let gap = live_median.map(|median| median - band.median).filter(|gap| gap.is_finite());
-    let inside = live.iter().filter(|sample| band.holds(sample)).count();
+    let inside = live.iter().filter(|sample| band.holds(sample, quantity.resolution())).count();
     Some(Row { quantity, predicted: band.predicts(), band, simulated, live, live_median, inside, gap })
 }
 

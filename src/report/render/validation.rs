@@ -9,7 +9,7 @@ pub use picture::{validation_png, validation_svg};
 use super::canvas::DrawError;
 use super::console::{COLUMNS_MAX, ConsoleOptions, Ink, LINES_MAX, closing, fit, width};
 use super::story::{grouped, length};
-use crate::report::validation::{Cause, Quantity, Row, Sample, Setting, Validation};
+use crate::report::validation::{Cause, Quantity, RESOLUTION_S, Row, Sample, Setting, Validation};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -185,7 +185,10 @@ fn columns(cells: &[&str; 5]) -> String {
 
 /// What the calibrating run did not change, if anything.
 fn kept(validation: &Validation) -> Option<String> {
-    let kept: Vec<&str> = validation.settings.iter().filter(|s| !s.used).map(|s| s.name.as_str()).collect();
+    // Median and p99 of one service time are kept together: one word for both.
+    let words = |setting: &'_ Setting| setting.name.split(", ").next().unwrap_or_default().to_owned();
+    let mut kept: Vec<String> = validation.settings.iter().filter(|s| !s.used).map(words).collect();
+    kept.dedup();
     (!kept.is_empty()).then(|| format!("not calibrated, as declared: {}", kept.join(", ")))
 }
 
@@ -244,10 +247,9 @@ pub fn validation_md(validation: &Validation, command: &str) -> String {
     }
     let _ = write!(
         out,
-        "\nA live value is *inside* if it lies in the simulated interval, its ends included. The gap is the live median less the \
+        "\nA live value is *inside* if it lies in the simulated interval, its ends included; a span also within {RESOLUTION_S} s of it. The gap is the live median less the \
          simulated one. *Never* is not within the run, and later than everything. *Not predicted*: the interval is wider than \
-         its median, so that values inside show little. *Always*: all simulated trials agree, as the model has no chance in it; \
-         then a millisecond is outside, and the gap tells how much it matters. Rows of one run depend on each other: one late \
+         its median, so that values inside show little. *Always*: all simulated trials agree. Rows of one run depend on each other: one late \
          detection moves all behind it.\n\n"
     );
     named_causes(&mut out, validation);
@@ -351,6 +353,7 @@ pub fn validation_json(validation: &Validation) -> Value {
         "horizon_s": subject.horizon.as_secs_f64(),
         "live_runs": validation.repeats,
         "simulated_trials": validation.trials,
+        "resolution_s": RESOLUTION_S,
         "interval_level": validation.rows.first().map(|row| row.band.level),
         "inside": inside,
         "of": of,

@@ -51,11 +51,29 @@ fn the_interval_is_that_of_order_statistics() {
 
 #[test]
 fn live_values_are_counted_inside_with_both_ends_and_the_gap_is_of_medians() {
-    let row = compare(&count(101, 119), &[Some(101.0), Some(119.0), Some(100.9), Some(119.1), Some(112.0)]);
+    // The interval is 101 to 119, and a tenth of a second on each side.
+    let row = compare(&count(101, 119), &[Some(100.91), Some(119.09), Some(100.89), Some(119.11), Some(112.0)]);
     assert_eq!((row.inside, row.live.len(), row.predicted), (3, 5, true));
     assert_eq!((row.live_median, row.gap), (Some(112.0), Some(2.0)));
     let row = compare(&count(101, 119), &[]);
     assert_eq!((row.inside, row.live_median, row.gap), (0, None, None));
+}
+
+#[test]
+fn a_count_has_no_resolution_and_a_point_has_one() {
+    let of = |quantity, simulated: f64, live: f64| {
+        let run = |seed, v| RunFigures { seed, values: BTreeMap::from([(quantity, Some(v))]) };
+        let simulated: Vec<_> = (0..20).map(|seed| run(seed, simulated)).collect();
+        validate(subject_of_tests(), &simulated, &[run(99, live)], vec![], vec![]).rows[0].clone()
+    };
+    let late = of(Quantity::Mttd, 47.0, 47.03);
+    assert_eq!(
+        (late.inside, late.gap.is_some_and(|gap| (0.029..0.031).contains(&gap))),
+        (1, true),
+        "and the gap is told"
+    );
+    assert_eq!(of(Quantity::Mttd, 47.0, 47.2).inside, 0);
+    assert_eq!((of(Quantity::BadRequests, 0.0, 0.0).inside, of(Quantity::BadRequests, 0.0, 1.0).inside), (1, 0));
 }
 
 #[test]

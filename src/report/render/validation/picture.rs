@@ -99,7 +99,7 @@ impl Comparison<'_> {
             say(canvas, "an interval wider than its median: not predicted", &mut x)?;
         }
         let made = "Live: real processes and requests in real time. Simulated: virtual time, calibrated by one more live run without \
-                faults, other seeds. Both measured alike.";
+                faults, other seeds. Both measured alike; spans to 0.1 s.";
         canvas.text((LEFT, y + 25.0), made, Text::plain(12.5).ink(Ink::SOFT))
     }
 }
@@ -313,7 +313,7 @@ struct Mark {
 /// first of three lanes that is free. In a crowd that needs more lanes, neighbours are one mark although they could be told apart.
 fn marks(row: &Row, axis: &Axis) -> Vec<Mark> {
     const LANES: usize = 3;
-    let mut places: Vec<(f64, bool)> = row.live.iter().map(|s| (axis.x(s.order()), row.band.holds(s))).collect();
+    let mut places: Vec<(f64, bool)> = row.live.iter().map(|s| (axis.x(s.order()), row.holds(s))).collect();
     places.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut marks: Vec<Mark> = Vec::new();
     let mut free = [f64::NEG_INFINITY; LANES];
