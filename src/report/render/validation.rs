@@ -112,11 +112,12 @@ fn summary(validation: &Validation) -> String {
         return "No simulated interval is narrow enough to be a prediction.".to_owned();
     }
     let level = validation.rows.first().map_or(0.9, |row| row.band.level);
-    format!(
-        "{inside} of {of} live values lie in the simulated {} intervals; if the simulator is right, about {:.0} do.",
-        self::level(validation),
-        level * of as f64,
-    )
+    let expected = format!("if the simulator is right, about {:.0} are", level * of as f64);
+    if validation.rows.iter().all(|row| row.predicted) {
+        format!("{inside} of {of} live values are in the simulated {} intervals; {expected}.", self::level(validation))
+    } else {
+        format!("Predicted rows: {inside} of {of} live values inside; {expected}.")
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

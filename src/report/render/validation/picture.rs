@@ -121,9 +121,10 @@ impl Picture for Comparison<'_> {
             y += BETWEEN;
         }
         if !self.counts.is_empty() {
-            let heading =
-                ("Bad requests", "of the whole run: failed, late or wrong; the axis need not begin at 0".to_owned());
-            y = panel(canvas, &self.counts, &Axis::of_counts(&self.counts), y, &heading)?;
+            let axis = Axis::of_counts(&self.counts);
+            let cut = if axis.low > 0.0 { "; the axis does not begin at 0" } else { "" };
+            let heading = ("Bad requests", format!("of the whole run: failed, late or wrong{cut}"));
+            y = panel(canvas, &self.counts, &axis, y, &heading)?;
         } else {
             y -= BETWEEN;
         }

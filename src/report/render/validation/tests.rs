@@ -164,6 +164,8 @@ fn the_terminal_fits_whatever_came_out() {
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
+    // Of 11 rows of 10, the late ones are not predicted.
+    assert!(text.contains(" of 100 live values inside; if the simulator is right, about 90 are.\n"), "{text}");
     assert!(!text.contains("artifact load"), "a cause that nobody saw is not told\n{text}");
 }
 
