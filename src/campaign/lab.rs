@@ -134,8 +134,8 @@ impl Lab {
         })
     }
 
-    /// One simulated run for each of the given seeds, without reference runs, on `jobs` threads; `keep` takes of each what is to
-    /// be kept, in the order of the seeds.
+    /// One simulated run for each of the given seeds, without reference runs, on `jobs` threads; `keep` takes of each
+    /// what is to be kept, in the order of the seeds.
     ///
     /// # Errors
     /// When the runtime is not there.

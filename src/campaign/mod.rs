@@ -1,4 +1,5 @@
-//! Owns trials: the run under test, with its reference runs on the same random streams or alone, and many of them side by side.
+//! Owns trials: the run under test, with its reference runs on the same random streams or alone, and many of them side by
+//! side.
 
 pub mod lab;
 pub mod validate;
@@ -199,8 +200,8 @@ pub fn trial(plan: &Plan, seed: u64, keep_requests: bool, models: &mut Predictio
     Ok(Trial { report, requests, own_run_s })
 }
 
-/// A run without reference runs, measured by the twin-free forms of [`crate::report::incident`]: what a live run gets, and
-/// both sides of a validation. Harm and users hurt are not defined, nor is an expectation about them.
+/// A run without reference runs, measured by the twin-free forms of [`crate::report::incident`]: what a live run gets,
+/// and both sides of a validation. Harm and users hurt are not defined, nor is an expectation about them.
 #[must_use]
 pub fn alone(plan: &Plan, seed: u64, record: RunRecord) -> TrialReport {
     Bench::new(plan, seed).report(record, Twin::None)

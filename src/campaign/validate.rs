@@ -1,4 +1,5 @@
-//! Owns validation: live runs, and the simulated trials they are held against, on a plan that one more live run calibrated.
+//! Owns validation: live runs, and the simulated trials they are held against, on a plan that one more live run
+//! calibrated.
 //!
 //! ```text
 //! plan ──► Live::calibrate ──► Calibration ──► calibrated plan ──► M simulated trials ──┐
@@ -6,9 +7,9 @@
 //!                                  └──► campaign::alone ──► N reports ────────────────┘
 //! ```
 //!
-//! The repeats calibrate nothing: a model fitted to what it is held against proves nothing. Seeds of the two sides and of the
-//! calibrating run are disjoint. Live runs come one after another and before the simulated trials, which would take the machine
-//! from under them.
+//! The repeats calibrate nothing: a model fitted to what it is held against proves nothing. Seeds of the two sides and of
+//! the calibrating run are disjoint. Live runs come one after another and before the simulated trials, which would take
+//! the machine from under them.
 
 use crate::campaign::lab::Lab;
 use crate::campaign::{alone, fault_facts};
@@ -30,8 +31,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::mpsc::Sender;
 
-/// With fewer latencies of a version its service time stays as declared: two answers would be all that speaks of the slowest
-/// hundredth.
+/// With fewer latencies of a version its service time stays as declared: two answers would be all that speaks of the
+/// slowest hundredth.
 pub const SAMPLES_MIN: usize = 200;
 
 /// What one fault-free live run shows of the machine, as the live driver measures it.
@@ -181,12 +182,12 @@ pub fn validate<L: Live>(
 // ---------------------------------------------------------------------------------------------------------------------
 // Calibration
 
-/// The plan with its models of service time, start, telemetry lag and control delay replaced by what was measured: latencies
-/// per version by their distribution, the others by their medians. What too little was measured of stays as declared
-/// ([`SAMPLES_MIN`] latencies of a version, one of anything else); [`settings`] tells.
+/// The plan with its models of service time, start, telemetry lag and control delay replaced by what was measured:
+/// latencies per version by their distribution, the others by their medians. What too little was measured of stays as
+/// declared ([`SAMPLES_MIN`] latencies of a version, one of anything else); [`settings`] tells.
 ///
-/// Latencies of answered requests hold what they waited, and the simulated replicas queue again: calibrate on a run that is
-/// not near its capacity.
+/// Latencies of answered requests hold what they waited, and the simulated replicas queue again: calibrate on a run that
+/// is not near its capacity.
 #[must_use]
 pub fn calibrated(plan: &Plan, calibration: &Calibration) -> Plan {
     let mut plan = plan.clone();

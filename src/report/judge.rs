@@ -27,8 +27,8 @@ pub fn judge_all(expectations: &[Expectation], policy: &str, trials: &[TrialFigu
     expectations.iter().filter(about).map(|e| judge(e, trials)).collect()
 }
 
-/// The verdict on several: missed if one is, else inconclusive (with the most seeds any asks for) if one is, else not defined
-/// if one is, else holds.
+/// The verdict on several: missed if one is, else inconclusive (with the most seeds any asks for) if one is, else not
+/// defined if one is, else holds.
 #[must_use]
 pub fn overall<'a>(results: impl IntoIterator<Item = &'a ExpectationResult>) -> ExpectationVerdict {
     use ExpectationVerdict::{Holds, Inconclusive, Missed, NotDefined};

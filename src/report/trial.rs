@@ -152,7 +152,8 @@ pub struct Incident {
     pub curable: bool,
     /// Its own outcome.
     pub outcome: Outcome,
-    /// Somebody was hurt by it in this trial: a request is bad here and not without the fault (twin-free: there is an onset).
+    /// Somebody was hurt by it in this trial: a request is bad here and not without the fault (twin-free: there is an
+    /// onset).
     pub hurt: bool,
     /// When it took hold in this trial; `None`: it never did.
     pub injected: Option<SimTime>,
@@ -195,8 +196,8 @@ impl Incident {
     pub const fn counts(&self) -> bool {
         self.harmful && self.injected.is_some() && self.onset.is_some()
     }
-    /// Harmful here, and somebody was hurt under this policy: the ones MTTD and MTTR are about. What a policy prevented has
-    /// no delay.
+    /// Harmful here, and somebody was hurt under this policy: the ones MTTD and MTTR are about. What a policy prevented
+    /// has no delay.
     #[must_use]
     pub const fn has_delays(&self) -> bool {
         self.counts() && self.hurt
@@ -291,8 +292,8 @@ pub enum ExpectationVerdict {
         /// About so many.
         seeds: u32,
     },
-    /// It is about a figure that these trials do not have, and no number of seeds would give it to them: harm without reference
-    /// runs, or under natural drift. Neither a miss nor a pass.
+    /// It is about a figure that these trials do not have, and no number of seeds would give it to them: harm without
+    /// reference runs, or under natural drift. Neither a miss nor a pass.
     NotDefined,
 }
 

@@ -1,37 +1,38 @@
 //! Owns the comparison of live runs with simulated ones: whether what was seen lies where the simulator says it lies.
 //!
-//! Both sides are measured twin-free ([`crate::report::incident`]), with different seeds, so a live run and a simulated trial
-//! of a right simulator are two draws of one distribution. Everything here follows from that.
+//! Both sides are measured twin-free ([`crate::report::incident`]), with different seeds, so a live run and a simulated
+//! trial of a right simulator are two draws of one distribution. Everything here follows from that.
 //!
 //! # The simulated interval
 //!
-//! From the r-th smallest to the r-th greatest of n simulated values, with r = max(1, ⌊(n + 1) / 20⌋): the 5 % and the 95 %
-//! quantile as order statistics. A further draw of the same distribution lies between them with probability
-//! (n + 1 − 2 r) / (n + 1), whatever the distribution (with ties: at least that): 90.05 % for 200 trials, and less than 90 %
-//! below 19, where it is (n − 1) / (n + 1). Source: Wilks, "Determination of Sample Sizes for Setting Tolerance Limits", Annals of
-//! Mathematical Statistics 12 (1941) 91-96; Hahn and Meeker, "Statistical Intervals" (1991), section 5.4. Type 7 quantiles
-//! ([`crate::stats::quantile`]) hold only about 0.9 (n − 1) / (n + 1), and lie between order statistics, where there is nothing if
-//! one of them is *never*; they serve for medians.
+//! From the r-th smallest to the r-th greatest of n simulated values, with r = max(1, ⌊(n + 1) / 20⌋): quantiles 0.05 and
+//! 0.95 as order statistics. A further draw of the same distribution lies between them with probability
+//! (n + 1 − 2 r) / (n + 1), whatever the distribution (with ties: at least that): 90.05 % for 200 trials, at least 90 %
+//! from 19 on, and below that (n − 1) / (n + 1). Source: Wilks, "Determination of Sample Sizes for Setting Tolerance
+//! Limits", Annals of Mathematical Statistics 12 (1941) 91-96; Hahn and Meeker, "Statistical Intervals" (1991), section 5.4.
+//! Type 7 quantiles ([`crate::stats::quantile`]) hold only about 0.9 (n − 1) / (n + 1), and lie between order statistics,
+//! where there is nothing if one of them is *never*; they serve for medians.
 //!
 //! # Never
 //!
-//! What did not come within the run is later than everything: an infinite value in every order statistic. So a quantile can be
-//! *never*; a live *never* is inside if, and only if, the upper end of the interval is *never*; a median halfway between a value and
-//! *never* is *never*. A milestone that there was no reason for (no recovery, as nobody was hurt) did not come either.
+//! What did not come within the run is later than everything: an infinite value in every order statistic. So a quantile
+//! can be *never*; a live *never* is inside if, and only if, the upper end of the interval is *never*; a median halfway
+//! between a value and *never* is *never*. A milestone that there was no reason for (no recovery, as nobody was hurt) did
+//! not come either.
 //!
 //! # Inside
 //!
-//! A live span is inside if it lies in the interval or within [`RESOLUTION_S`] of it; a count if it lies in it. Where the model
-//! has no chance (scrapes that come to the nanosecond), all simulated trials agree, the interval is a point, and a live run
-//! would be outside for a millisecond that nobody cares for. A validation needs such an acceptable range of accuracy, stated
-//! beforehand: Sargent, "Verification and validation of simulation models", Journal of Simulation 7 (2013) 12-24. The gap is
-//! told to the millisecond all the same.
+//! A live span is inside if it lies in the interval or within [`RESOLUTION_S`] of it; a count if it lies in it. Where the
+//! model has no chance (scrapes that come to the nanosecond), all simulated trials agree, the interval is a point, and a
+//! live run would be outside for a millisecond that nobody cares for. A validation needs such an acceptable range of
+//! accuracy, stated beforehand: Sargent, "Verification and validation of simulation models", Journal of Simulation 7
+//! (2013) 12-24. The gap is told to the millisecond all the same.
 //!
 //! # Not predicted
 //!
-//! A simulated interval that is wider than its median predicts nothing worth the name, however many live values lie in it. Where
-//! the median is 0 that means any width; where the upper end alone is *never*, the width is infinite; an interval that is *never*
-//! from end to end predicts just that. Values are spans and counts, so no median is negative.
+//! A simulated interval that is wider than its median predicts nothing worth the name, however many live values lie in
+//! it. Where the median is 0 that means any width; where the upper end alone is *never*, the width is infinite; an
+//! interval that is *never* from end to end predicts just that. Values are spans and counts, so no median is negative.
 
 use crate::event::{Event, RuleFired};
 use crate::report::milestones::rollbacks;
@@ -40,7 +41,8 @@ use crate::stats::quantile::quantile_sorted;
 use crate::time::{SimTime, Span};
 use std::collections::BTreeMap;
 
-/// Spans are compared to this, seconds: no rollback policy is about less, and real clocks, sockets and schedulers are not finer.
+/// Spans are compared to this, seconds: no rollback policy is about less, and real clocks, sockets and schedulers are not
+/// finer.
 pub const RESOLUTION_S: f64 = 0.1;
 
 /// One in so many values lies beyond each end of the interval.
@@ -336,8 +338,8 @@ pub struct Setting {
     pub declared_s: f64,
     /// What was measured, seconds; `None` without any measurement.
     pub measured_s: Option<f64>,
-    /// Whether the simulated side used what was measured. Otherwise it used what is declared: too little was measured, or the
-    /// model has no place for it.
+    /// Whether the simulated side used what was measured. Otherwise it used what is declared: too little was measured, or
+    /// the model has no place for it.
     pub used: bool,
 }
 

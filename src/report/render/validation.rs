@@ -1,4 +1,5 @@
-//! Owns what a validation looks like: a table for the terminal, `validation.md`, `.csv`, `.json`; the picture is beside it.
+//! Owns what a validation looks like: a table for the terminal, `validation.md`, `.csv`, `.json`; the picture is beside
+//! it.
 
 mod picture;
 #[cfg(test)]
@@ -248,10 +249,11 @@ pub fn validation_md(validation: &Validation, command: &str) -> String {
     }
     let _ = write!(
         out,
-        "\nA live value is *inside* if it lies in the simulated interval, its ends included; a span also within {RESOLUTION_S} s of it. The gap is the live median less the \
-         simulated one. *Never* is not within the run, and later than everything. *Not predicted*: the interval is wider than \
-         its median, so that values inside show little. *Always*: all simulated trials agree. Rows of one run depend on each other: one late \
-         detection moves all behind it.\n\n"
+        "\nA live value is *inside* if it lies in the simulated interval, its ends included; a span also within \
+         {RESOLUTION_S} s of it. The gap is the live median less the simulated one. *Never* is not within the run, and later \
+         than everything. *Not predicted*: the interval is wider than its median, so that values inside show little. \
+         *Always*: all simulated trials agree. Rows of one run depend on each other: one late detection moves all behind \
+         it.\n\n"
     );
     named_causes(&mut out, validation);
     made(&mut out, validation);

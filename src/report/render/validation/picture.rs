@@ -310,8 +310,9 @@ struct Mark {
     count: usize,
 }
 
-/// Live values as marks that do not overlap: those that would cover each other are one with their number, the others go to the
-/// first of three lanes that is free. In a crowd that needs more lanes, neighbours are one mark although they could be told apart.
+/// Live values as marks that do not overlap: those that would cover each other are one with their number, the others go
+/// to the first of three lanes that is free. In a crowd that needs more lanes, neighbours are one mark although they
+/// could be told apart.
 fn marks(row: &Row, axis: &Axis) -> Vec<Mark> {
     const LANES: usize = 3;
     let mut places: Vec<(f64, bool)> = row.live.iter().map(|s| (axis.x(s.order()), row.holds(s))).collect();
