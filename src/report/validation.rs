@@ -9,7 +9,7 @@
 //! 0.95 as order statistics. A further draw of the same distribution lies between them with probability
 //! (n + 1 − 2 r) / (n + 1), whatever the distribution (with ties: at least that): 90.05 % for 200 trials, at least 90 %
 //! from 19 on, and below that (n − 1) / (n + 1). Source: Wilks, "Determination of Sample Sizes for Setting Tolerance
-//! Limits", Annals of Mathematical Statistics 12 (1941) 91-96; Hahn and Meeker, "Statistical Intervals" (1991), section 5.4.
+//! Limits", Annals of Mathematical Statistics 12 (1941) 91-96; Hahn and Meeker, "Statistical Intervals" (1991), chapter 5.
 //! Type 7 quantiles ([`crate::stats::quantile`]) hold only about 0.9 (n − 1) / (n + 1), and lie between order statistics,
 //! where there is nothing if one of them is *never*; they serve for medians.
 //!
@@ -26,7 +26,7 @@
 //! model has no chance (scrapes that come to the nanosecond), all simulated trials agree, the interval is a point, and a
 //! live run would be outside for a millisecond that nobody cares for. A validation needs such an acceptable range of
 //! accuracy, stated beforehand: Sargent, "Verification and validation of simulation models", Journal of Simulation 7
-//! (2013) 12-24. The gap is told to the millisecond all the same.
+//! (2013) 12-24. The gap is told all the same.
 //!
 //! # Not predicted
 //!
