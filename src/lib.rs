@@ -120,9 +120,12 @@
 //! - *outcomes*, kinds of rollback, harm, error budget: [`report::assess`]
 //! - over many trials, with intervals, delays censored and not dropped: [`report::estimate`], [`report::aggregate`]
 //! - *expectations*, the one verdict behind console, files and exit code: [`report::judge`]
+//! - live runs held against simulated trials, both measured without reference runs: [`report::validation`]
 //!
 //! Reference runs, on the same streams: (hold, F), (hold, ∅), (P, ∅), and with several faults (P, F∖i) and (hold, F∖i).
-//! *Hold* follows the rollout and never turns back. [`campaign::trial`] runs them one after another.
+//! *Hold* follows the rollout and never turns back. [`campaign::trial`] runs them one after another. A run without them
+//! ([`campaign::alone()`]) is measured *twin-free*, against the time before its fault, and claims no harm;
+//! [`campaign::validate`] compares such runs.
 //!
 //! # Decisions
 //!

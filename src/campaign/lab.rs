@@ -1,9 +1,10 @@
 //! Owns the bench that trials are run on: the runtime, vetted models, threads, and the host's clock for its own section.
 
 use crate::artifact::Signature;
-use crate::campaign::{Trial, trial};
+use crate::campaign::{Trial, simulate_alone, trial};
 use crate::digest::{hex, keyed};
 use crate::plan::{Plan, Vetting};
+use crate::report::trial::TrialReport;
 use crate::rng::{Seed, Stream};
 use crate::world::inference::{
     BLOCK, Engine, Inference, Limits, LoadOutcome, Located, RuntimeError, VetReport, cache_folder, locate, vet,
@@ -124,26 +125,43 @@ impl Lab {
         told: &Sender<()>,
         keep: impl Fn(Trial) -> T + Sync,
     ) -> Result<Vec<T>, RuntimeError> {
+        self.spread(seeds, jobs, |seed, models| {
+            let mut done = self.trial(plan, seed, false, models)?;
+            done.report.host.jobs = jobs as u32;
+            // Nobody listens any more: then nobody needs to hear.
+            let _ = told.send(());
+            Ok(keep(done))
+        })
+    }
+
+    /// One simulated run for each of the given seeds, without reference runs, on `jobs` threads; `keep` takes of each
+    /// what is to be kept, in the order of the seeds.
+    ///
+    /// # Errors
+    /// When the runtime is not there.
+    pub fn alone<T: Send>(
+        &self,
+        plan: &Plan,
+        seeds: std::ops::Range<u64>,
+        jobs: usize,
+        keep: impl Fn(&TrialReport) -> T + Sync,
+    ) -> Result<Vec<T>, RuntimeError> {
+        self.spread(seeds, jobs, |seed, models| simulate_alone(plan, seed, models).map(|report| keep(&report)))
+    }
+
+    /// Does something for each seed, with models for each thread; the results are in the order of the seeds.
+    fn spread<T: Send>(
+        &self,
+        seeds: std::ops::Range<u64>,
+        jobs: usize,
+        each: impl Fn(u64, &mut Predictions) -> Result<T, RuntimeError> + Sync,
+    ) -> Result<Vec<T>, RuntimeError> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(jobs)
             .build()
             .map_err(|e| RuntimeError::Worker { why: e.to_string() })?;
         let seeds: Vec<u64> = seeds.collect();
-        pool.install(|| {
-            seeds
-                .par_iter()
-                .map_init(
-                    || (self.models(), told.clone()),
-                    |(models, told), &seed| {
-                        let mut done = self.trial(plan, seed, false, models)?;
-                        done.report.host.jobs = jobs as u32;
-                        // Nobody listens any more: then nobody needs to hear.
-                        let _ = told.send(());
-                        Ok(keep(done))
-                    },
-                )
-                .collect()
-        })
+        pool.install(|| seeds.par_iter().map_init(|| self.models(), |models, &seed| each(seed, models)).collect())
     }
 }
 

@@ -1,6 +1,8 @@
-//! Owns trials: the run under test, its reference runs on the same random streams, and many of them side by side.
+//! Owns trials: the run under test, with its reference runs on the same random streams or alone, and many of them side by
+//! side.
 
 pub mod lab;
+pub mod validate;
 
 use crate::control::config::PolicyConfig;
 use crate::digest::{hex, keyed};
@@ -72,6 +74,59 @@ impl<'p> Bench<'p> {
         let policy = Arc::clone(if hold { &self.hold } else { &self.policy });
         crate::sim::run(&Setup { policy, faults, ..self.setup.clone() }, models)
     }
+
+    /// What a run of (P, F) amounts to beside its twin.
+    fn report(&self, record: RunRecord, twin: Twin<'_>) -> TrialReport {
+        let (plan, setup, seed) = (self.plan, &self.setup, self.setup.seed);
+        let facts = fault_facts(plan);
+        let runs = Runs { trial: &record, twin };
+        let arrival = |source: SourceId, ordinal: u64| {
+            World::arrival(&setup.world, &setup.faults, seed, source, ordinal).unwrap_or(SimTime::NEVER)
+        };
+        let assessed = assess(&facts, &runs, &plan.objective, plan.world.horizon, &arrival);
+        let natural = facts.iter().any(|f| matches!(f.kind, FaultKind::Natural));
+        let users_hurt = match &runs.twin {
+            Twin::Runs(references) if !natural => {
+                let clean = &references.policy_clean.bits;
+                let hurt = record.bits.all_only_here(clean).filter(|(source, _)| record.bits.shares(clean, *source));
+                Some(World::distinct_users(&setup.world, &setup.faults, seed, hurt))
+            }
+            _ => None,
+        };
+        let trace = record.trace;
+        let parts = [&trace.digests.exogenous, &trace.digests.inference, &trace.digests.decisions];
+        let mut report = TrialReport {
+            scenario: plan.name.clone(),
+            summary: plan.summary.clone(),
+            policy: plan.policy.name.clone(),
+            seed: seed.0,
+            names: trace.names,
+            objective: plan.objective.clone(),
+            rollout: (plan.rollout.to, plan.rollout.from),
+            outcome: assessed.outcome,
+            incidents: assessed.incidents,
+            requests: record.counts,
+            segments: record.segments,
+            harm_suffered: assessed.harm_suffered,
+            harm_avoided: assessed.harm_avoided,
+            policy_harm: assessed.policy_harm,
+            joint_harm: assessed.joint_harm,
+            users_hurt,
+            rollbacks: assessed.rollbacks,
+            budget_spent: assessed.budget_spent,
+            horizon: plan.world.horizon,
+            end: trace.end,
+            trace_digest: hex(&keyed(&parts.map(|p| p.as_bytes()))),
+            digests: trace.digests,
+            trace_events: trace.facts,
+            events: trace.events,
+            windows: assessed.windows,
+            expectations: Vec::new(),
+            host: Host::default(),
+        };
+        report.expectations = judge_all(&plan.expectations, &plan.policy.name, &[TrialFigures::from(&report)]);
+        report
+    }
 }
 
 /// What the report must know of the plan's faults.
@@ -142,49 +197,25 @@ pub fn trial(plan: &Plan, seed: u64, keep_requests: bool, models: &mut Predictio
         policy_clean: &policy_clean,
         without: without.iter().map(|w| w.as_ref().map(|(policy, hold)| Without { policy, hold })).collect(),
     };
-    let runs = Runs { trial: &record, twin: Twin::Runs(references) };
-    let arrival = |source: SourceId, ordinal: u64| {
-        World::arrival(&bench.setup.world, &bench.setup.faults, Seed(seed), source, ordinal).unwrap_or(SimTime::NEVER)
-    };
-    let assessed = assess(&facts, &runs, &plan.objective, plan.world.horizon, &arrival);
-    let natural = facts.iter().any(|f| matches!(f.kind, FaultKind::Natural));
-    let users_hurt = (!natural).then(|| {
-        let clean = &policy_clean.bits;
-        let hurt = record.bits.all_only_here(clean).filter(|(source, _)| record.bits.shares(clean, *source));
-        World::distinct_users(&bench.setup.world, &bench.setup.faults, Seed(seed), hurt)
-    });
-    let reference_runs = 3 + 2 * without.iter().flatten().count() as u32;
-    let trace = record.trace;
-    let parts = [&trace.digests.exogenous, &trace.digests.inference, &trace.digests.decisions];
-    let mut report = TrialReport {
-        scenario: plan.name.clone(),
-        summary: plan.summary.clone(),
-        policy: plan.policy.name.clone(),
-        seed,
-        names: trace.names,
-        objective: plan.objective.clone(),
-        rollout: (plan.rollout.to, plan.rollout.from),
-        outcome: assessed.outcome,
-        incidents: assessed.incidents,
-        requests: record.counts,
-        segments: record.segments,
-        harm_suffered: assessed.harm_suffered,
-        harm_avoided: assessed.harm_avoided,
-        policy_harm: assessed.policy_harm,
-        joint_harm: assessed.joint_harm,
-        users_hurt,
-        rollbacks: assessed.rollbacks,
-        budget_spent: assessed.budget_spent,
-        horizon: plan.world.horizon,
-        end: trace.end,
-        trace_digest: hex(&keyed(&parts.map(|p| p.as_bytes()))),
-        digests: trace.digests,
-        trace_events: trace.facts,
-        events: trace.events,
-        windows: assessed.windows,
-        expectations: Vec::new(),
-        host: Host { reference_runs, ..Host::default() },
-    };
-    report.expectations = judge_all(&plan.expectations, &plan.policy.name, &[TrialFigures::from(&report)]);
+    let mut report = bench.report(record, Twin::Runs(references));
+    report.host.reference_runs = 3 + 2 * without.iter().flatten().count() as u32;
     Ok(Trial { report, requests, own_run_s })
+}
+
+/// A run without reference runs, measured by the twin-free forms of [`crate::report::incident`]: what a live run gets,
+/// and both sides of a validation. Harm and users hurt are not defined, nor is an expectation about them.
+#[must_use]
+pub fn alone(plan: &Plan, seed: u64, record: RunRecord) -> TrialReport {
+    Bench::new(plan, seed).report(record, Twin::None)
+}
+
+/// One simulated run of (P, F), measured as [`alone`] does.
+///
+/// # Errors
+/// When the runtime is not there.
+pub fn simulate_alone(plan: &Plan, seed: u64, models: &mut Predictions) -> Result<TrialReport, RuntimeError> {
+    let bench = Bench::new(plan, seed);
+    models.forget();
+    let record = crate::sim::run(&bench.setup, models)?;
+    Ok(bench.report(record, Twin::None))
 }

@@ -14,7 +14,7 @@ pub enum Exit {
     Invalid = 3,
     /// Nothing ran.
     NothingRan = 4,
-    /// More seeds are needed.
+    /// More seeds are needed, or an expectation is about something these trials do not define.
     Inconclusive = 5,
     /// An expectation was missed.
     Missed = 10,

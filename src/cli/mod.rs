@@ -6,6 +6,7 @@ pub mod exit;
 mod models;
 mod replica;
 mod run;
+pub mod validate;
 mod verify;
 
 use crate::campaign::lab::Lab;
@@ -54,7 +55,7 @@ enum SchemaOf {
 
 /// What a result is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
+pub enum Format {
     /// For people
     #[default]
     Human,
@@ -74,7 +75,7 @@ struct Which {
 
 /// Why a command ended before its work was done.
 #[derive(Debug)]
-enum Stop {
+pub enum Stop {
     /// Files with mistakes.
     Invalid(Vec<Diagnostic>),
     /// What the surroundings lack.

@@ -177,7 +177,7 @@ impl Kept {
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
@@ -187,17 +187,17 @@ fn code(expectations: &[ExpectationResult]) -> Exit {
     match overall(expectations) {
         ExpectationVerdict::Holds => Exit::Holds,
         ExpectationVerdict::Missed => Exit::Missed,
-        ExpectationVerdict::Inconclusive { .. } => Exit::Inconclusive,
+        ExpectationVerdict::Inconclusive { .. } | ExpectationVerdict::NotDefined => Exit::Inconclusive,
     }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "maps an error away")]
-fn environment(e: crate::world::inference::RuntimeError) -> Stop {
+pub(super) fn environment(e: crate::world::inference::RuntimeError) -> Stop {
     Stop::Environment(e.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "maps an error away")]
-fn unwritable(e: WriteError) -> Stop {
+pub(super) fn unwritable(e: WriteError) -> Stop {
     Stop::Environment(format!("the report cannot be written: {e}"))
 }
 

@@ -7,7 +7,9 @@
 //!   estimate of the seeds that would decide, if what was seen is near the truth.
 //! - Statements about the trials that were run (`value`: every one; `max`, `min`; an outcome without a share, or with a share of
 //!   `>= 1` or `<= 0`) are judged as they stand.
-//! - A delay without any harmful incident is inconclusive; a figure that is not defined (harm under natural drift) is missed.
+//! - A delay without any harmful incident is inconclusive. A figure that is not defined in every trial (harm under natural
+//!   drift, or without reference runs) is neither held nor missed: the demand is *not defined*, and what is demanded has
+//!   not been shown.
 
 use crate::report::aggregate::{TrialFigures, delay, incidents, mttd, mttr};
 use crate::report::estimate::{Delay, Estimate, Figure, Share, Watched};
@@ -25,14 +27,16 @@ pub fn judge_all(expectations: &[Expectation], policy: &str, trials: &[TrialFigu
     expectations.iter().filter(about).map(|e| judge(e, trials)).collect()
 }
 
-/// The verdict on several: missed if one is, else inconclusive (with the most seeds any asks for) if one is, else holds.
+/// The verdict on several: missed if one is, else inconclusive (with the most seeds any asks for) if one is, else not
+/// defined if one is, else holds.
 #[must_use]
 pub fn overall<'a>(results: impl IntoIterator<Item = &'a ExpectationResult>) -> ExpectationVerdict {
-    use ExpectationVerdict::{Holds, Inconclusive, Missed};
+    use ExpectationVerdict::{Holds, Inconclusive, Missed, NotDefined};
     results.into_iter().fold(Holds, |sum, r| match (sum, r.verdict) {
         (Missed, _) | (_, Missed) => Missed,
         (Inconclusive { seeds: a }, Inconclusive { seeds: b }) => Inconclusive { seeds: a.max(b) },
-        (Inconclusive { seeds }, Holds) | (Holds, Inconclusive { seeds }) => Inconclusive { seeds },
+        (Inconclusive { seeds }, _) | (_, Inconclusive { seeds }) => Inconclusive { seeds },
+        (NotDefined, _) | (_, NotDefined) => NotDefined,
         (Holds, Holds) => Holds,
     })
 }
@@ -189,10 +193,10 @@ fn of_figures(
         Measure::BudgetSpent => Some(t.budget_spent),
         Measure::Mttd | Measure::Mttr => None,
     };
-    let values: Vec<f64> = trials.iter().filter_map(value).collect();
-    if values.is_empty() {
-        return (ExpectationVerdict::Missed, "not defined: there is no run without the fault".to_owned());
-    }
+    // One trial that lacks it is enough: the others are not all that the demand is about.
+    let Some(values) = trials.iter().map(value).collect::<Option<Vec<f64>>>() else {
+        return (ExpectationVerdict::NotDefined, "not defined: there is no run without the fault".to_owned());
+    };
     let figure = Figure::of(values.iter().copied());
     let tail = format!("n = {}", figure.n);
     let show = |v: f64| if measure == Measure::BudgetSpent { format!("{v:.4}") } else { words_of(v) };

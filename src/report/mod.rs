@@ -15,4 +15,5 @@ pub mod recovery;
 pub mod render;
 pub(crate) mod series;
 pub mod trial;
+pub mod validation;
 pub mod verify;

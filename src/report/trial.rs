@@ -8,7 +8,8 @@ use crate::time::{SimTime, Span};
 use crate::trace::{Digests, Recorded};
 use serde::Serialize;
 
-/// One trial: a scenario under a policy with a seed, measured against its reference runs.
+/// One trial: a scenario under a policy with a seed, measured against its reference runs or, without them, twin-free (see
+/// [`crate::report::incident`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialReport {
     /// The scenario's name.
@@ -33,7 +34,8 @@ pub struct TrialReport {
     pub requests: RequestCounts,
     /// The same by user segment, in the order of `names.segments`.
     pub segments: Vec<RequestCounts>,
-    /// Bad requests that the faults caused: bad(P, F) − bad(P, ∅). `None` where harm is not defined (natural drift).
+    /// Bad requests that the faults caused: bad(P, F) − bad(P, ∅). `None` where harm is not defined (natural drift, no
+    /// reference runs).
     pub harm_suffered: Option<i64>,
     /// Bad requests that the policy saved: bad(hold, F) − bad(P, F). `None` where not defined.
     pub harm_avoided: Option<i64>,
@@ -72,6 +74,13 @@ impl TrialReport {
     #[must_use]
     pub fn is_live(&self) -> bool {
         crate::trace::is_live(&self.events)
+    }
+
+    /// Whether reference runs were made beside the trial. Without them it was measured twin-free, and no harm is defined.
+    #[must_use]
+    pub const fn has_twins(&self) -> bool {
+        // Of all figures this one is defined wherever there are reference runs, natural drift or not.
+        self.harm_avoided.is_some()
     }
 }
 
@@ -143,7 +152,8 @@ pub struct Incident {
     pub curable: bool,
     /// Its own outcome.
     pub outcome: Outcome,
-    /// Somebody was hurt by it in this trial: a request is bad here and not without the fault (twin-free: there is an onset).
+    /// Somebody was hurt by it in this trial: a request is bad here and not without the fault (twin-free: there is an
+    /// onset).
     pub hurt: bool,
     /// When it took hold in this trial; `None`: it never did.
     pub injected: Option<SimTime>,
@@ -186,8 +196,8 @@ impl Incident {
     pub const fn counts(&self) -> bool {
         self.harmful && self.injected.is_some() && self.onset.is_some()
     }
-    /// Harmful here, and somebody was hurt under this policy: the ones MTTD and MTTR are about. What a policy prevented has
-    /// no delay.
+    /// Harmful here, and somebody was hurt under this policy: the ones MTTD and MTTR are about. What a policy prevented
+    /// has no delay.
     #[must_use]
     pub const fn has_delays(&self) -> bool {
         self.counts() && self.hurt
@@ -282,6 +292,9 @@ pub enum ExpectationVerdict {
         /// About so many.
         seeds: u32,
     },
+    /// It is about a figure that these trials do not have, and no number of seeds would give it to them: harm without
+    /// reference runs, or under natural drift. Neither a miss nor a pass.
+    NotDefined,
 }
 
 /// Figures of the host: never compared, never hashed.

@@ -139,7 +139,9 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
         grouped(counts.bad),
         grouped(counts.lost)
     ));
-    if !report.incidents.is_empty() || report.policy_harm.is_some() {
+    if !report.has_twins() {
+        lines.push("  harm       not defined: measured without reference runs".to_owned());
+    } else if !report.incidents.is_empty() || report.policy_harm.is_some() {
         let mut parts = Vec::new();
         if report.incidents.iter().any(|incident| incident.harmful) {
             let of = if report.incidents.len() > 1 { "them" } else { "it" };
@@ -188,7 +190,8 @@ pub(super) fn expected(results: &[ExpectationResult], ink: Ink) -> Vec<String> {
         order.sort_by_key(|result| match result.verdict {
             ExpectationVerdict::Missed => 0,
             ExpectationVerdict::Inconclusive { .. } => 1,
-            ExpectationVerdict::Holds => 2,
+            ExpectationVerdict::NotDefined => 2,
+            ExpectationVerdict::Holds => 3,
         });
     }
     let rows = pack(&order, room);
@@ -232,6 +235,7 @@ pub(super) fn expectation(result: &ExpectationResult) -> String {
         ExpectationVerdict::Holds => ('✓', String::new()),
         ExpectationVerdict::Missed => ('✗', String::new()),
         ExpectationVerdict::Inconclusive { seeds } => ('?', format!(", needs about {seeds} seeds")),
+        ExpectationVerdict::NotDefined => ('–', String::new()),
     };
     let measured = if result.measured.is_empty() || result.text.ends_with(&result.measured) {
         seeds.strip_prefix(", ").map_or_else(String::new, |seeds| format!(" ({seeds})"))
@@ -294,7 +298,7 @@ impl Ink {
         let code = match verdict {
             ExpectationVerdict::Holds => "32",
             ExpectationVerdict::Missed => "31",
-            ExpectationVerdict::Inconclusive { .. } => "33",
+            ExpectationVerdict::Inconclusive { .. } | ExpectationVerdict::NotDefined => "33",
         };
         self.paint(code, text)
     }

@@ -118,6 +118,9 @@ fn brief(seconds: f64) -> String {
 }
 
 fn harm(aggregate: &Aggregate) -> String {
+    if aggregate.harm_avoided.n == 0 {
+        return "not defined: measured without reference runs".to_owned();
+    }
     let mean = |figure: &Figure| figure.mean.value.map_or_else(|| "not defined".to_owned(), count);
     let interval = aggregate
         .harm_suffered

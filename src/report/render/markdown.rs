@@ -232,22 +232,27 @@ fn measures(out: &mut String, report: &TrialReport) {
         let of = if several { format!(" of {}", cell(report.names.fault(incident.fault))) } else { String::new() };
         let never = || format!("never, within {}", incident.horizon);
         let show = |delay: Option<_>| delay.map_or_else(never, |delay: crate::time::Span| delay.to_string());
-        let rows = [
-            ("MTTD", incident.mttd(), "first alarm because of the fault − injected"),
+        let (alarm, onset) = if incident.twin_free {
             (
-                "MTTD from onset",
-                incident.mttd_from_onset(),
-                "first alarm because of the fault − first request bad because of it",
-            ),
-            ("MTTR", incident.mttr(), "users well again − injected"),
-            ("MTTR from onset", incident.mttr_from_onset(), "users well again − first request bad because of it"),
-            ("MTTR from detection", incident.mttr_from_detected(), "users well again − first alarm"),
+                "first alarm of a rule that was quiet before the fault",
+                "start of the first window whose bad share exceeds the level before it",
+            )
+        } else {
+            ("first alarm because of the fault", "first request bad because of it")
+        };
+        let well = "users well again";
+        let rows = [
+            ("MTTD", incident.mttd(), format!("{alarm} − injected")),
+            ("MTTD from onset", incident.mttd_from_onset(), format!("{alarm} − {onset}")),
+            ("MTTR", incident.mttr(), format!("{well} − injected")),
+            ("MTTR from onset", incident.mttr_from_onset(), format!("{well} − {onset}")),
+            ("MTTR from detection", incident.mttr_from_detected(), format!("{well} − first alarm")),
         ];
         for (name, delay, definition) in rows {
             let _ = writeln!(out, "| {name}{of} | {} | {definition} |", show(delay));
         }
     }
-    let rows = [
+    let harm = [
         (
             "Harm suffered",
             signed(report.harm_suffered),
@@ -265,6 +270,9 @@ fn measures(out: &mut String, report: &TrialReport) {
             "bad requests under this policy − when nobody reverts, both without faults",
         ),
         ("Joint harm", signed(report.joint_harm), "harm of all faults together − the sum of each alone"),
+    ];
+    let harm = if report.has_twins() { &harm[..] } else { &[] };
+    let rest = [
         ("Rollbacks", report.rollbacks.to_string(), "ordered and not refused"),
         (
             "Error budget spent",
@@ -272,21 +280,33 @@ fn measures(out: &mut String, report: &TrialReport) {
             "of the whole period's budget of failed requests, in this trial",
         ),
     ];
-    for (name, value, definition) in rows {
+    for (name, value, definition) in harm.iter().chain(&rest) {
         let _ = writeln!(out, "| {name} | {value} | {definition} |");
+    }
+    if !report.has_twins() {
+        out.push_str(
+            "\nMeasured without reference runs, against the time before each fault. What the faults, the policy and chance each \
+             added to the bad requests (harm) is not defined then.\n",
+        );
     }
     out.push_str("\nA request is bad if it failed, was late against the objective, or was answered wrongly against the truth.\n\n");
 }
 
 fn identity(out: &mut String, report: &TrialReport, command: &str) {
-    let _ = write!(out, "## Reproduce\n\n```\n{}\n```\n\n", command.trim_end());
+    // Real time does not come back: a live run can be made again, not reproduced.
+    let (heading, answers, decisions) = if report.is_live() {
+        ("Run again", "what models answered (this run's)", "what was decided (this run's)")
+    } else {
+        ("Reproduce", "what models answered (equal on one CPU type)", "what was decided")
+    };
+    let _ = write!(out, "## {heading}\n\n```\n{}\n```\n\n", command.trim_end());
     let _ = write!(out, "| digest of | value |\n|---|---|\n");
     let digests = &report.digests;
     let rows = [
         ("the trace", &report.trace_digest),
         ("what came from outside (equal on any machine)", &digests.exogenous),
-        ("what models answered (equal on one CPU type)", &digests.inference),
-        ("what was decided", &digests.decisions),
+        (answers, &digests.inference),
+        (decisions, &digests.decisions),
     ];
     for (name, digest) in rows {
         let _ = writeln!(out, "| {name} | `{digest}` |");
@@ -309,7 +329,7 @@ fn identity(out: &mut String, report: &TrialReport, command: &str) {
 }
 
 /// Text inside a table: no bars, no line breaks.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     prose(text).replace('|', "\\|")
 }
 

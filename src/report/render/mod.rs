@@ -1,6 +1,7 @@
-//! Owns every rendering of a trial: console, JSON, CSV, JSON lines, Markdown, and the picture. Each is a pure function of
-//! the report, deterministic to the byte; only `write_all` touches files.
+//! Owns every rendering of a trial and of a validation: console, JSON, CSV, JSON lines, Markdown, and the pictures. Each is a
+//! pure function of the report, deterministic to the byte; only `write_all` touches files.
 
+mod canvas;
 mod console;
 mod csv;
 mod font;
@@ -15,14 +16,20 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod validation;
 
+pub use canvas::DrawError;
 pub use console::{COLUMNS_MAX, ConsoleOptions, LINES_MAX, console};
 pub use csv::{requests_csv, windows_csv};
 pub use jsonl::events_jsonl;
 pub use many::{Many, console_many};
 pub use markdown::incident_md;
 pub use summary::{summary_json, summary_many};
-pub use timeline::{DrawError, timeline_png, timeline_svg};
+pub use timeline::{timeline_png, timeline_svg};
+pub use validation::{
+    console_validation, validation_csv, validation_files, validation_json, validation_md, validation_png,
+    validation_svg,
+};
 
 use crate::report::trial::TrialReport;
 use std::fs;

@@ -275,6 +275,20 @@ fn measured(signal: u16, version: VersionId, values: Vec<f64>) -> Event {
     Event::Measured(Measured { signal: SignalId(signal), version, values })
 }
 
+/// The sample without reference runs.
+fn alone() -> TrialReport {
+    let mut report = sample();
+    (report.harm_suffered, report.harm_avoided, report.policy_harm, report.joint_harm) = (None, None, None, None);
+    (report.users_hurt, report.host.reference_runs) = (None, 0);
+    (report.incidents[0].twin_free, report.incidents[0].harm) = (true, None);
+    report.expectations.push(ExpectationResult {
+        text: "harm_avoided >= 4000".to_owned(),
+        measured: "not defined: there is no run without the fault".to_owned(),
+        verdict: ExpectationVerdict::NotDefined,
+    });
+    report
+}
+
 /// The sample in many shapes, by name.
 pub(super) fn shapes() -> Vec<(&'static str, TrialReport)> {
     let quiet = || {
@@ -345,6 +359,14 @@ pub(super) fn shapes() -> Vec<(&'static str, TrialReport)> {
     empty.requests = RequestCounts::default();
     (empty.horizon, empty.end) = (SimTime::ZERO, SimTime::ZERO);
     empty.expectations.clear();
+    let alone = alone();
+    let mut harmless = alone.clone();
+    harmless.outcome = Outcome::FalseRollback;
+    harmless.incidents = vec![Incident { onset: None, hurt: false, recovered: None, coincident: true, ..incident() }];
+    harmless.incidents[0].twin_free = true;
+    let mut live = alone.clone();
+    live.events.insert(0, Recorded { at: SimTime::ZERO, seq: 0, event: Event::Live { cores: 2 } });
+    (1..).zip(&mut live.events[1..]).for_each(|(seq, fact)| fact.seq = seq);
     let mut odd = sample();
     odd.scenario = "a <b>&\"quoted\"| name, with everything in it that a format could trip over".to_owned();
     odd.names.versions = vec!["v,1".to_owned(), "v\"2<".to_owned()];
@@ -358,6 +380,9 @@ pub(super) fn shapes() -> Vec<(&'static str, TrialReport)> {
         ("several", several),
         ("crowd", crowd),
         ("empty", empty),
+        ("alone", alone),
+        ("harmless alone", harmless),
+        ("live", live),
         ("odd", odd),
     ]
 }

@@ -42,6 +42,9 @@ pub(super) fn milestones(report: &TrialReport, incident: &Incident) -> Vec<Miles
             );
         }
         Some(onset) => push("onset", Some(onset), onset_note(report, incident, onset), None),
+        None if incident.harmful && incident.twin_free => {
+            push("onset", None, "bad share never above the level before it".to_owned(), None);
+        }
         None if incident.harmful => push("onset", None, "nobody was hurt by it".to_owned(), None),
         None => {}
     }
@@ -119,7 +122,11 @@ fn decided_note(report: &TrialReport, incident: &Incident, at: SimTime) -> Strin
         },
     );
     if incident.coincident {
-        note.push_str(" (coincident: cites only alarms that also fire without the fault)");
+        note.push_str(if incident.twin_free {
+            " (coincident: cites only rules that had fired before it)"
+        } else {
+            " (coincident: cites only alarms that also fire without the fault)"
+        });
     }
     note
 }
@@ -246,6 +253,7 @@ pub(super) fn headline(report: &TrialReport) -> String {
             format!("{name} was bad: {}", main.what.strip_prefix(&format!("{name}: ")).unwrap_or(&main.what))
         }
         None if main.has_delays() => format!("Users were hurt: {}", main.what),
+        None if main.twin_free => format!("No harm showed: {}", main.what),
         None => format!("Nobody was hurt: {}", main.what),
     };
     let more = match harmful.len() {
@@ -330,7 +338,7 @@ pub(super) fn clock(at: SimTime) -> String {
     text.rsplit_once('.').map_or(text.clone(), |(head, _)| head.to_owned())
 }
 
-/// Instants as spans, for "40 min simulated".
+/// Instants as spans, for "40 min simulated" and "40 min live".
 pub(super) const fn length(at: SimTime) -> Span {
     Span(at.0)
 }

@@ -1,7 +1,7 @@
 //! Owns `summary.json`: the contract with other programs. Keys are only ever added; their order is fixed.
 //!
 //! Delays and instants are seconds, counts are requests, `null` means censored or not defined. Everything but `host` is the
-//! same on every run.
+//! same on every run, unless the run was live.
 
 use super::many::Many;
 use super::story::weight_at;
@@ -33,6 +33,7 @@ pub fn summary_json(report: &TrialReport) -> Value {
         "scenario": report.scenario,
         "policy": report.policy,
         "seed": report.seed,
+        "driver": if report.is_live() { "live" } else { "simulated" },
         "outcome": report.outcome.name(),
         "rollout": { "from": report.names.version(report.rollout.1), "to": report.names.version(report.rollout.0) },
         "mttd_s": mttd,
@@ -207,6 +208,7 @@ fn expectation_json(result: &ExpectationResult) -> Value {
         ExpectationVerdict::Holds => ("holds", None),
         ExpectationVerdict::Missed => ("missed", None),
         ExpectationVerdict::Inconclusive { seeds } => ("inconclusive", Some(seeds)),
+        ExpectationVerdict::NotDefined => ("not-defined", None),
     };
     json!({ "text": result.text, "measured": result.measured, "verdict": verdict, "seeds_needed": seeds })
 }

@@ -238,9 +238,8 @@ fn every_line_of_events_is_an_object_with_names() {
 fn the_postmortem_has_its_sections() {
     for (name, report) in shapes() {
         let text = incident_md(&report, COMMAND);
-        for part in
-            ["# ", "## What happened", "## Impact", "## What the policy did", "## Measures", "## Reproduce", COMMAND]
-        {
+        let last = if report.is_live() { "## Run again" } else { "## Reproduce" };
+        for part in ["# ", "## What happened", "## Impact", "## What the policy did", "## Measures", last, COMMAND] {
             assert!(text.contains(part), "{name}: {part}");
         }
     }
@@ -345,6 +344,62 @@ fn a_report_replaces_an_earlier_one_to_the_byte_and_leaves_other_files_alone() {
     assert_eq!((read(&again), &again), (first, &names));
     assert_eq!(fs::read_to_string(dir.join("mine.txt")).unwrap(), "a user's own");
     assert_eq!(fs::read_dir(&dir).unwrap().count(), names.len() + 1, "no temporary folder stays");
+}
+
+/// All words of a report.
+fn words(report: &TrialReport) -> String {
+    let text = [
+        lines(report, false).join("\n"),
+        incident_md(report, COMMAND),
+        timeline_svg(report).unwrap(),
+        events_jsonl(report),
+        windows_csv(report),
+        summary_json(report).to_string(),
+    ];
+    text.join("\n")
+}
+
+#[test]
+fn a_report_without_reference_runs_claims_nothing_that_only_they_can_show() {
+    let shape = |wanted: &str| shapes().into_iter().find(|(name, _)| *name == wanted).unwrap().1;
+    // Each is said of the sample or of a shape of it that has reference runs: the test can fail.
+    const CLAIMS: [&str; 7] = [
+        "fault-free world",
+        "because of it",
+        "because of the fault",
+        "users hurt",
+        "avoided · ",
+        "Harm suffered",
+        "also fire without the fault",
+    ];
+    let mut coincident = sample();
+    coincident.incidents[0].coincident = true;
+    let (with, coincident) = (words(&sample()), words(&coincident));
+    for claim in CLAIMS {
+        assert!(with.contains(claim) || coincident.contains(claim), "{claim}: the test looks for nothing");
+        for name in ["alone", "harmless alone", "live"] {
+            let text = words(&shape(name));
+            assert!(!text.contains(claim), "{name} claims `{claim}`");
+        }
+    }
+    let alone = words(&shape("alone"));
+    assert!(alone.contains("harm       not defined: measured without reference runs"), "{alone:.2000}");
+    assert!(alone.contains("– harm_avoided >= 4000 (not defined"), "an undefined demand is shown as one");
+    assert!(alone.contains("bad share above the level before it") && alone.contains("loss and latency as before it"));
+    assert!(words(&shape("harmless alone")).contains("No harm showed"));
+}
+
+#[test]
+fn a_live_report_says_live_where_a_simulated_one_says_simulated() {
+    let live = shapes().into_iter().find(|(name, _)| *name == "live").unwrap().1;
+    let (text, other) = (words(&live), words(&sample()));
+    for simulated in ["40 min simulated", "40 min of virtual time", "\"driver\":\"simulated\"", "## Reproduce"] {
+        assert!(other.contains(simulated) && !text.contains(simulated), "{simulated}");
+    }
+    for word in ["40 min live", "40 min of real time", "\"driver\":\"live\"", "seed 7 · live", "## Run again"] {
+        assert!(text.contains(word) && !other.contains(word), "{word}");
+    }
+    assert!(!text.contains("simulated") && !text.contains("virtual"));
 }
 
 #[test]

@@ -3,19 +3,17 @@
 //! Who sees nothing else must be able to say what happened, when, and which version was bad: so the title is a sentence, the
 //! milestones go through all panels, and the bad version is named at every line it draws.
 
-mod canvas;
 mod marks;
-mod panels;
-mod series;
+pub(super) mod panels;
+pub(super) mod series;
 mod signals;
 
-use self::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Text, Vector};
 use self::marks::Marks;
 use self::panels::{Panel, Scene};
+use super::canvas::{self, Anchor, Canvas, DrawError, Drawn, Ink, Pen, Picture, Text};
 use super::story::{clock, headline, outcome_words};
-use super::{font, png};
 use crate::report::trial::{Outcome, TrialReport};
-use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::backend::DrawingBackend;
 
 /// The picture's width in pixels.
 const WIDTH: u32 = 1400;
@@ -23,27 +21,12 @@ const WIDTH: u32 = 1400;
 const HEIGHT: u32 = 1120;
 /// The left and right ends of all panels.
 const PLOT: (f64, f64) = (78.0, 1190.0);
-/// The SVG is drawn on a grid this much finer, since plotters knows whole pixels only.
-const SVG_SCALE: u32 = 8;
-/// The PNG is drawn this much larger and averaged, so that every edge is smooth.
-const PNG_SCALE: u32 = 2;
-
-/// Why a picture could not be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("the timeline could not be drawn: {0}")]
-pub struct DrawError(String);
-
 /// The picture as an SVG document.
 ///
 /// # Errors
 /// When the drawing library fails.
 pub fn timeline_svg(report: &TrialReport) -> Result<String, DrawError> {
-    let mut svg = String::new();
-    let size = (WIDTH * SVG_SCALE, HEIGHT * SVG_SCALE);
-    draw(report, Canvas::new(SVGBackend::with_string(&mut svg, size), SVG_SCALE, Vector::Yes))?;
-    // The fine grid stays in the view box; the document itself has the size it is meant to be seen at.
-    let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-    Ok(svg.replacen(&fine, &format!("width=\"{WIDTH}\" height=\"{HEIGHT}\""), 1))
+    canvas::svg(&Timeline(report))
 }
 
 /// The picture as a PNG file.
@@ -51,39 +34,22 @@ pub fn timeline_svg(report: &TrialReport) -> Result<String, DrawError> {
 /// # Errors
 /// When the drawing library fails.
 pub fn timeline_png(report: &TrialReport) -> Result<Vec<u8>, DrawError> {
-    let size = (WIDTH * PNG_SCALE, HEIGHT * PNG_SCALE);
-    let mut pixels = vec![255; (size.0 * size.1 * 3) as usize];
-    draw(report, Canvas::new(BitMapBackend::with_buffer(&mut pixels, size), PNG_SCALE, Vector::No))?;
-    png::encode(&averaged(&pixels), WIDTH, HEIGHT).map_err(|error| DrawError(error.to_string()))
+    canvas::png(&Timeline(report))
 }
 
-/// Each pixel of the result is the mean of a square of `PNG_SCALE` by `PNG_SCALE` pixels.
-fn averaged(pixels: &[u8]) -> Vec<u8> {
-    let n = PNG_SCALE as usize;
-    let row = WIDTH as usize * n * 3;
-    let mut out = Vec::with_capacity((WIDTH * HEIGHT * 3) as usize);
-    for band in pixels.chunks_exact(row * n) {
-        for x in 0..WIDTH as usize {
-            for channel in 0..3 {
-                let inside = (0..n * n).filter_map(|i| band.get(i / n * row + (x * n + i % n) * 3 + channel));
-                let sum: u32 = inside.map(|&byte| u32::from(byte)).sum();
-                out.push((sum / (PNG_SCALE * PNG_SCALE)) as u8);
-            }
-        }
-    }
-    out
-}
+struct Timeline<'a>(&'a TrialReport);
 
-fn draw<B: DrawingBackend>(report: &TrialReport, mut canvas: Canvas<B>) -> Result<(), DrawError> {
-    if !font::register() {
-        return Err(DrawError("its font cannot be read".to_owned()));
+impl Picture for Timeline<'_> {
+    fn size(&self) -> (u32, u32) {
+        (WIDTH, HEIGHT)
     }
-    paint(report, &mut canvas)
+    fn paint<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Drawn {
+        paint(self.0, canvas)
+    }
 }
 
 fn paint<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Drawn {
-    let (width, height) = (f64::from(WIDTH), f64::from(HEIGHT));
-    canvas.rect((0.0, 0.0), (width, height), Ink::WHITE)?;
+    let height = f64::from(HEIGHT);
     let scene = Scene::new(report, PLOT);
     let below_title = title(report, canvas)?;
     let marks = Marks::new(report, &scene, canvas);
@@ -116,8 +82,7 @@ fn paint<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Dra
     for &(panel, from, _) in &frames {
         panel.title(&scene, canvas, from)?;
     }
-    axis(&scene, &marks, canvas, bottom)?;
-    canvas.finish()
+    axis(&scene, &marks, canvas, bottom)
 }
 
 /// The title: what ran and how it ended, then what happened in one sentence. Returns where it ends.
@@ -126,7 +91,8 @@ fn title<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Res
     let room = f64::from(WIDTH) - 2.0 * left;
     let outcome = outcome_words(report.outcome);
     let badge = canvas.text_width(&outcome, Text::bold(17.0)) + 24.0;
-    let name = format!("{} · policy {} · seed {}", report.scenario, report.policy, report.seed);
+    let live = if report.is_live() { " · live" } else { "" };
+    let name = format!("{} · policy {} · seed {}{live}", report.scenario, report.policy, report.seed);
     let name = canvas.fit(&name, Text::bold(21.0), room - badge - 16.0);
     canvas.text((left, 36.0), &name, Text::bold(21.0))?;
     let x = left + canvas.text_width(&name, Text::bold(21.0)) + 16.0;

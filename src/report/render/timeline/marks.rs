@@ -1,9 +1,9 @@
 //! Owns the milestones in the picture: lines through all panels, labels above them that never overlap, and the shade of the
 //! time in which users were hurt.
 
-use super::canvas::{Canvas, Drawn, Ink, Pen, Text};
 use super::panels::Scene;
 use crate::event::Event;
+use crate::report::render::canvas::{Canvas, Drawn, Ink, Pen, Text};
 use crate::report::render::story::{clock, milestones};
 use crate::report::trial::TrialReport;
 use crate::time::SimTime;

@@ -1,12 +1,12 @@
 //! Owns the panels that are drawn from windows: traffic, latency, bad requests, accuracy.
 
 use super::PLOT;
-use super::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Point, Text};
 use super::series::{self, Bin, Run};
 use super::signals;
 use crate::event::Event;
 use crate::id::VersionId;
 use crate::report::objective::Loss;
+use crate::report::render::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Point, Text};
 use crate::report::render::story::{bad_version, percent};
 use crate::report::trial::{Incident, TrialReport};
 use crate::time::SimTime;
@@ -398,7 +398,7 @@ fn percents(scale: &Scale, parts: usize) -> Vec<(f64, String)> {
 }
 
 /// A number with as many digits as an axis needs.
-pub(super) fn figure(value: f64) -> String {
+pub(in crate::report::render) fn figure(value: f64) -> String {
     if value != 0.0 && !(1e-3..1e6).contains(&value.abs()) {
         return format!("{value:.0e}");
     }

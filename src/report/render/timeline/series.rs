@@ -167,7 +167,7 @@ pub(super) fn extent<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Option<(f64
 }
 
 /// Round numbers that cut `[low, high]` into at most `parts` parts.
-pub(super) fn round_steps(low: f64, high: f64, parts: usize) -> Vec<f64> {
+pub(in crate::report::render) fn round_steps(low: f64, high: f64, parts: usize) -> Vec<f64> {
     let range = high - low;
     if !(range.is_finite() && range > 0.0) || parts == 0 {
         return Vec::new();

@@ -1,11 +1,11 @@
 //! Owns the panel of what the policy saw: a lane for each signal with a scale of its own, and a bar for each rule that failed.
 
 use super::PLOT;
-use super::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Text};
 use super::panels::{Key, Scale, Scene, figure, legend};
 use super::series::{self, Run};
 use crate::event::Event;
 use crate::id::{RuleId, SignalId, VersionId};
+use crate::report::render::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Text};
 use crate::report::render::csv::signal_widths;
 use crate::time::SimTime;
 use plotters::backend::DrawingBackend;

@@ -1,10 +1,76 @@
-//! Owns the drawing surface: lines, areas and text in pixels of the finished picture, over any plotters backend.
+//! Owns the drawing surface: lines, areas and text in pixels of the finished picture, over any plotters backend, and the two
+//! files a picture becomes, SVG and PNG.
 
-use super::DrawError;
-use crate::report::render::font::FAMILY;
-use plotters::backend::DrawingBackend;
+use super::font::{self, FAMILY};
+use super::png;
+use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBAColor, RGBColor, ShapeStyle, TextStyle};
+
+/// The SVG is drawn on a grid this much finer, since plotters knows whole pixels only.
+const SVG_SCALE: u32 = 8;
+/// The PNG is drawn this much larger and averaged, so that every edge is smooth.
+const PNG_SCALE: u32 = 2;
+
+/// Why a picture could not be drawn.
+#[derive(Debug, thiserror::Error)]
+#[error("the picture could not be drawn: {0}")]
+pub struct DrawError(String);
+
+/// Something that can be drawn, the same way into every kind of file.
+pub(super) trait Picture {
+    /// Width and height in pixels.
+    fn size(&self) -> (u32, u32);
+    /// Draws it on a white ground.
+    fn paint<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Drawn;
+}
+
+/// The picture as an SVG document.
+pub(super) fn svg(picture: &impl Picture) -> Result<String, DrawError> {
+    let mut svg = String::new();
+    let (width, height) = picture.size();
+    let fine = (width * SVG_SCALE, height * SVG_SCALE);
+    draw(picture, Canvas::new(SVGBackend::with_string(&mut svg, fine), SVG_SCALE, Vector::Yes))?;
+    // The fine grid stays in the view box; the document itself has the size it is meant to be seen at.
+    let fine = format!("width=\"{}\" height=\"{}\"", fine.0, fine.1);
+    Ok(svg.replacen(&fine, &format!("width=\"{width}\" height=\"{height}\""), 1))
+}
+
+/// The picture as a PNG file.
+pub(super) fn png(picture: &impl Picture) -> Result<Vec<u8>, DrawError> {
+    let (width, height) = picture.size();
+    let fine = (width * PNG_SCALE, height * PNG_SCALE);
+    let mut pixels = vec![255; (fine.0 * fine.1 * 3) as usize];
+    draw(picture, Canvas::new(BitMapBackend::with_buffer(&mut pixels, fine), PNG_SCALE, Vector::No))?;
+    png::encode(&averaged(&pixels, width), width, height).map_err(failed)
+}
+
+/// Each pixel of the result is the mean of a square of `PNG_SCALE` by `PNG_SCALE` pixels.
+fn averaged(pixels: &[u8], width: u32) -> Vec<u8> {
+    let n = PNG_SCALE as usize;
+    let row = width as usize * n * 3;
+    let mut out = Vec::with_capacity(pixels.len() / (n * n));
+    for band in pixels.chunks_exact(row * n) {
+        for x in 0..width as usize {
+            for channel in 0..3 {
+                let inside = (0..n * n).filter_map(|i| band.get(i / n * row + (x * n + i % n) * 3 + channel));
+                let sum: u32 = inside.map(|&byte| u32::from(byte)).sum();
+                out.push((sum / (PNG_SCALE * PNG_SCALE)) as u8);
+            }
+        }
+    }
+    out
+}
+
+fn draw<B: DrawingBackend>(picture: &impl Picture, mut canvas: Canvas<B>) -> Drawn {
+    if !font::register() {
+        return Err(DrawError("its font cannot be read".to_owned()));
+    }
+    let (width, height) = picture.size();
+    canvas.rect((0.0, 0.0), (f64::from(width), f64::from(height)), Ink::WHITE)?;
+    picture.paint(&mut canvas)?;
+    canvas.finish()
+}
 
 /// What a drawing call returns.
 pub(super) type Drawn = Result<(), DrawError>;
@@ -92,7 +158,7 @@ impl Text {
 
 /// Which of plotters' two conventions for text holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Vector {
+enum Vector {
     /// SVG: the font size is 1/1.24 of what plotters is given; the baseline is 0.76 em below the top.
     Yes,
     /// Pixels: it is the height from ascent to descent; the baseline is half of it below the top.
@@ -110,11 +176,11 @@ pub(super) struct Canvas<B> {
 }
 
 impl<B: DrawingBackend> Canvas<B> {
-    pub(super) fn new(backend: B, scale: u32, vector: Vector) -> Self {
+    fn new(backend: B, scale: u32, vector: Vector) -> Self {
         Self { backend, scale: f64::from(scale), vector }
     }
 
-    pub(super) fn finish(&mut self) -> Drawn {
+    fn finish(&mut self) -> Drawn {
         self.backend.present().map_err(failed)
     }
 
