@@ -1,10 +1,11 @@
 //! Owns the making of a trace: facts are hashed as they come, the few are kept, the many are folded.
 
 use crate::digest::{Rolling, hex, keyed};
-use crate::event::{Event, RequestEnd, RuleFired};
-use crate::id::Names;
+use crate::event::{ActionEnd, ActionResult, Event, RequestEnd, RuleFired};
+use crate::id::{ActionId, Names};
 use crate::time::SimTime;
 use crate::trace::{Digests, Recorded, RequestFold, Trace};
+use std::collections::BTreeSet;
 
 /// Records one run; `F` folds the ends of its requests.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Recorder<F> {
     requests: u64,
     end: SimTime,
     rows: Option<Vec<RequestEnd>>,
+    /// Orders that have no end yet.
+    ordered: BTreeSet<ActionId>,
 }
 
 impl<F: RequestFold> Recorder<F> {
@@ -37,6 +40,7 @@ impl<F: RequestFold> Recorder<F> {
             requests: 0,
             end: SimTime::ZERO,
             rows: keep_requests.then(Vec::new),
+            ordered: BTreeSet::new(),
         }
     }
 
@@ -69,6 +73,15 @@ impl<F: RequestFold> Recorder<F> {
     /// Records another fact.
     pub fn event(&mut self, at: SimTime, event: Event) {
         self.end = self.end.max(at);
+        match &event {
+            Event::Ordered(order) => {
+                self.ordered.insert(order.id);
+            }
+            Event::OrderEnded(result) => {
+                self.ordered.remove(&result.action);
+            }
+            _ => {}
+        }
         if is_decision(&event) {
             self.decisions.fact(&at.0.to_le_bytes());
             self.decisions.bytes(&decision_bytes(&event));
@@ -82,10 +95,14 @@ impl<F: RequestFold> Recorder<F> {
         self.end
     }
 
-    /// The fold and the trace of the run, and the requests if they were kept.
+    /// The fold and the trace of the run, and the requests if they were kept. An order that has not ended by now never will:
+    /// it is recorded as lost, so that every order has one end.
     #[must_use]
-    pub fn finish(self, names: Names, mut streams: Vec<(String, String)>) -> (F, Trace, Vec<RequestEnd>) {
+    pub fn finish(mut self, names: Names, mut streams: Vec<(String, String)>) -> (F, Trace, Vec<RequestEnd>) {
         streams.sort();
+        for action in std::mem::take(&mut self.ordered) {
+            self.event(self.end, Event::OrderEnded(ActionResult { action, end: ActionEnd::Lost }));
+        }
         let parts: Vec<&[u8]> =
             streams.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_bytes()]).collect();
         let digests = Digests {

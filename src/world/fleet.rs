@@ -8,11 +8,11 @@ use crate::event::{
 use crate::id::{ActionId, ControllerId, ReplicaId, VersionId};
 use crate::time::SimTime;
 use crate::world::inference::{LoadOutcome, RuntimeError};
+use crate::world::orders::Admission;
 use crate::world::plant::{Instance, World};
 use crate::world::predictions::Predictions;
 use crate::world::replica::Replica;
 use crate::world::schedule::{Class, Effects, Key, WorldEvent};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The replicas of one version.
@@ -22,15 +22,6 @@ pub struct Pool {
     pub desired: u32,
     /// Those that take requests, in order of number.
     pub ready: Vec<ReplicaId>,
-}
-
-/// Orders the plant has seen, so that a repeated one has no further effect.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Orders {
-    ends: BTreeMap<(ControllerId, ActionId), Option<ActionEnd>>,
-    epochs: BTreeMap<ControllerId, u32>,
-    /// Scale orders under way: (version, who, which).
-    scaling: Vec<(VersionId, ControllerId, ActionId)>,
 }
 
 impl World {
@@ -187,9 +178,7 @@ impl World {
     pub(crate) fn crash(&mut self, now: SimTime, id: ReplicaId, reason: String, out: &mut Effects) {
         let version = self.replicas[id.index()].version;
         self.enter(now, id, ReplicaState::Crashed, out);
-        let failed: Vec<_> = self.orders.scaling.iter().filter(|(v, ..)| *v == version).copied().collect();
-        self.orders.scaling.retain(|(v, ..)| *v != version);
-        for (_, controller, action) in failed {
+        for (controller, action) in self.orders.scaled(version) {
             self.end_order(now, controller, action, ActionEnd::Err(reason.clone()), out);
         }
     }
@@ -214,27 +203,25 @@ impl World {
         out: &mut Effects,
     ) -> Result<(), RuntimeError> {
         let (controller, id) = (order.controller, order.id);
-        if let Some(end) = self.orders.ends.get(&(controller, id)) {
-            if let Some(end) = end.clone() {
+        match self.orders.admit(order) {
+            Admission::New => {}
+            Admission::UnderWay => return Ok(()),
+            Admission::Superseded(end) => {
+                self.end_order(now, controller, id, end, out);
+                return Ok(());
+            }
+            Admission::Over(end) => {
                 if let ActionKind::Query(query) = &order.kind {
                     // The answer may have been lost; asking again changes nothing.
                     self.reply(now, id, query, out);
                 }
                 self.confirm(now, ActionResult { action: id, end }, out);
+                return Ok(());
             }
-            return Ok(());
         }
-        self.orders.ends.insert((controller, id), None);
-        let newest = self.orders.epochs.entry(controller).or_default();
-        if order.epoch < *newest {
-            let reason = format!("order of plan {} after plan {newest}", order.epoch);
-            self.end_order(now, controller, id, ActionEnd::Err(reason), out);
-            return Ok(());
-        }
-        *newest = order.epoch;
         let end = match &order.kind {
             ActionKind::Scale { version, replicas } if version.index() < self.pools.len() => {
-                self.orders.scaling.push((*version, controller, id));
+                self.orders.scale(*version, controller, id);
                 self.scale(now, *version, *replicas, out);
                 return Ok(());
             }
@@ -259,8 +246,7 @@ impl World {
     }
 
     fn end_order(&mut self, now: SimTime, controller: ControllerId, id: ActionId, end: ActionEnd, out: &mut Effects) {
-        self.orders.ends.insert((controller, id), Some(end.clone()));
-        let result = ActionResult { action: id, end };
+        let result = self.orders.end(controller, id, end);
         out.events.push((now, Event::OrderEnded(result.clone())));
         self.confirm(now, result, out);
     }
@@ -304,9 +290,7 @@ impl World {
         if pool.ready.len() != pool.desired as usize || draining {
             return;
         }
-        let done: Vec<_> = self.orders.scaling.iter().filter(|(v, ..)| *v == version).copied().collect();
-        self.orders.scaling.retain(|(v, ..)| *v != version);
-        for (_, controller, action) in done {
+        for (controller, action) in self.orders.scaled(version) {
             self.end_order(now, controller, action, ActionEnd::Ok, out);
         }
     }

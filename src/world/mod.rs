@@ -6,6 +6,7 @@ pub mod distribution;
 pub mod faults;
 pub mod fleet;
 pub mod inference;
+pub mod orders;
 pub mod plant;
 pub mod predictions;
 pub mod replica;
