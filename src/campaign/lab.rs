@@ -41,6 +41,12 @@ impl Lab {
         &self.located
     }
 
+    /// The rollcage executable, which workers and replicas are started from.
+    #[must_use]
+    pub fn executable(&self) -> &Path {
+        &self.worker
+    }
+
     /// What the library says of its own build.
     #[must_use]
     pub fn build_info(&self) -> &'static str {

@@ -2,6 +2,7 @@
 //! side.
 
 pub mod lab;
+pub mod live;
 pub mod validate;
 
 use crate::control::config::PolicyConfig;

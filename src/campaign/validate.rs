@@ -25,7 +25,6 @@ use crate::time::{SimTime, Span};
 use crate::trace::Trace;
 use crate::world::config::{Effect, Version, WorldConfig};
 use crate::world::distribution::Distribution;
-use crate::world::fleet::CONTROL_DELAY;
 use crate::world::inference::RuntimeError;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -212,12 +211,10 @@ pub fn calibrated(plan: &Plan, calibration: &Calibration) -> Plan {
         *modelled = phase_median(calibration, phase).unwrap_or(*modelled);
     }
     world.telemetry.lag = median(&calibration.telemetry_lag).unwrap_or(world.telemetry.lag);
-    if let Some(delay) = median(&calibration.control_delay) {
-        set_control_delay(world, delay);
-    }
+    world.control_delay = median(&calibration.control_delay).unwrap_or(world.control_delay);
     // Another plant: equal digests plan the same trial.
     let services: Vec<_> = world.versions.iter().map(|v| &v.service).collect();
-    let measured = format!("{services:?} {:?} {:?} {:?}", world.fleet.start, world.telemetry.lag, control_delay(world));
+    let measured = format!("{services:?} {:?} {:?} {:?}", world.fleet.start, world.telemetry.lag, world.control_delay);
     plan.digest = keyed(&[b"calibrated-1", &plan.digest, measured.as_bytes()]);
     plan
 }
@@ -253,9 +250,7 @@ pub fn settings(plan: &Plan, calibration: &Calibration) -> Vec<Setting> {
     let samples = calibration.telemetry_lag.len();
     settings.push(setting("telemetry lag".to_owned(), samples, world.telemetry.lag, lag, lag.is_some()));
     let (delay, samples) = (median(&calibration.control_delay), calibration.control_delay.len());
-    // Used if the model has it now.
-    let used = delay == Some(control_delay(&calibrated(plan, calibration).world));
-    settings.push(setting("control delay".to_owned(), samples, control_delay(world), delay, used));
+    settings.push(setting("control delay".to_owned(), samples, world.control_delay, delay, delay.is_some()));
     settings
 }
 
@@ -264,19 +259,11 @@ fn service(samples: &[Span]) -> Option<Distribution> {
     if samples.len() < SAMPLES_MIN {
         return None;
     }
-    // One line until there is an empirical distribution: `Distribution::empirical(samples, 101)`.
-    let (median, p99) = (quantile(samples, 0.5)?, quantile(samples, 0.99)?);
-    (median > Span::ZERO).then(|| Distribution::lognormal(median, p99))
+    Distribution::empirical(samples, SERVICE_POINTS)
 }
 
-/// The model has one control delay for all plants so far, so a measured one is told and not used. With
-/// `WorldConfig::control_delay` this is `world.control_delay = delay` …
-const fn set_control_delay(_world: &mut WorldConfig, _delay: Span) {}
-
-/// … and this is `world.control_delay`.
-const fn control_delay(_world: &WorldConfig) -> Span {
-    CONTROL_DELAY
-}
+/// Quantiles that a measured service time is given by: each step is a thousandth, so that the slowest hundredth has ten.
+const SERVICE_POINTS: usize = 1001;
 
 fn declared<'a>(world: &'a WorldConfig, version: &'a Version) -> &'a Distribution {
     version.service.as_ref().unwrap_or(&world.fleet.service)
@@ -360,7 +347,7 @@ impl Causes {
             cause(
                 "order to effect",
                 "from an order of weights to the router that has them",
-                control_delay(world),
+                world.control_delay,
                 self.effects,
             ),
             cause("process start", "from fetch to ready, of each replica started", start, self.starts),

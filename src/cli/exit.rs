@@ -24,8 +24,10 @@ pub enum Exit {
     Nondeterminism = 12,
     /// The surroundings lack something.
     Environment = 20,
+    /// Ended by Ctrl-C or a termination signal.
+    Interrupted = 130,
 }
 
 /// The table shown under `--help`.
 pub const TABLE: &str = "Exit codes: 0 holds · 1 unexpected (a bug) · 2 usage · 3 invalid scenario or policy · 4 nothing ran · \
-5 inconclusive, more seeds needed · 10 expectation missed · 11 invariant violated · 12 nondeterminism · 20 environment";
+5 inconclusive, more seeds needed · 10 expectation missed · 11 invariant violated · 12 nondeterminism · 20 environment · 130 interrupted";

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 pub mod exit;
+mod live;
 mod models;
 mod replica;
 mod run;
@@ -29,6 +30,10 @@ struct Cli {
 enum Command {
     /// Run one scenario against a policy and tell MTTD, MTTR and harm
     Run(run::Run),
+    /// Run one scenario in real time: real replicas over HTTP, real faults, the same controller
+    Live(live::Live),
+    /// Hold simulated trials against live runs of one scenario
+    Validate(validate::Validate),
     /// Check scenario files (with their policies, models and data); all mistakes at once
     Check(check::Check),
     /// Prove determinism: every trial twice, in two processes with different surroundings
@@ -84,6 +89,8 @@ pub enum Stop {
     Usage(String),
     /// Nothing to do.
     Nothing(String),
+    /// Somebody ended it.
+    Interrupted,
     /// A run in a process of its own could not be made.
     Child {
         /// Its exit code.
@@ -124,6 +131,8 @@ fn dispatch() -> i32 {
     let json = cli.command.is_json();
     let ended = match cli.command {
         Command::Run(run) => run.execute(),
+        Command::Live(live) => live.execute(),
+        Command::Validate(validate) => validate.execute(),
         Command::Check(check) => check.execute(),
         Command::Verify(verify) => verify.execute(),
         Command::Models(models) => models.execute(),
@@ -148,6 +157,8 @@ impl Command {
     fn is_json(&self) -> bool {
         match self {
             Self::Run(run) => run.format == Format::Json,
+            Self::Live(live) => live.format == Format::Json,
+            Self::Validate(validate) => validate.format == Format::Json,
             Self::Check(check) => check.format == Format::Json,
             _ => false,
         }
@@ -176,6 +187,10 @@ impl Stop {
             Self::Nothing(why) => {
                 eprintln!("nothing ran: {why}");
                 Exit::NothingRan
+            }
+            Self::Interrupted => {
+                eprintln!("interrupted: nothing was written, no replica is left");
+                Exit::Interrupted
             }
             Self::Child { code, why } => {
                 eprint!("{why}");

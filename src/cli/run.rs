@@ -183,7 +183,7 @@ pub(super) fn quoted(path: &Path) -> String {
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
-fn code(expectations: &[ExpectationResult]) -> Exit {
+pub(super) fn code(expectations: &[ExpectationResult]) -> Exit {
     match overall(expectations) {
         ExpectationVerdict::Holds => Exit::Holds,
         ExpectationVerdict::Missed => Exit::Missed,

@@ -1,18 +1,19 @@
 //! Owns `validate`: live runs held against simulated trials of the same scenario.
-//!
-//! Not in the table of commands yet: it is called with whoever makes live runs, by `Command::Validate(validate) =>
-//! validate.execute(…)`.
 
 use crate::campaign::lab::Lab;
+use crate::campaign::live::LiveRuns;
 use crate::campaign::validate::{Live, Size, Step, ValidateError, Validated, validate};
 use crate::cli::exit::Exit;
+use crate::cli::live::variant;
 use crate::cli::run::{environment, quoted, unwritable};
-use crate::cli::{Format, Stop, Which, colour, lab, plan, print};
+use crate::cli::{Format, Stop, Which, colour, lab, print};
+use crate::live::LiveError;
 use crate::plan::Plan;
 use crate::report::render::{
     ConsoleOptions, WriteError, console_validation, validation_files, validation_json, write_all, write_files,
 };
 use clap::Args;
+use std::any::Any;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -40,22 +41,23 @@ pub struct Validate {
 }
 
 impl Validate {
-    /// The whole command; `live` makes what makes live runs.
-    ///
-    /// # Errors
-    /// When there is no runtime or plan, a live run could not be made, or a file not be written.
-    pub fn execute<L: Live<Error: Display>>(self, live: impl FnOnce(&Lab) -> L) -> Result<Exit, Stop> {
+    pub(super) fn execute(mut self) -> Result<Exit, Stop> {
         let lab = lab()?;
-        let plan = plan(&lab, &self.which.scenario, self.which.policy.as_deref())?;
-        let mut live = live(&lab);
-        self.carry_out(&lab, &plan, &mut live)
+        let (plan, scenario) = variant(&lab, &self.which)?;
+        self.which.scenario = scenario;
+        self.carry_out(&lab, &plan, &mut LiveRuns::new(&lab))
     }
 
     /// The command once its plan is there. It measures and demands nothing: done is [`Exit::Holds`].
     ///
     /// # Errors
     /// When a live run could not be made, there is no runtime, or a file could not be written.
-    pub fn carry_out<L: Live<Error: Display>>(&self, lab: &Lab, plan: &Plan, live: &mut L) -> Result<Exit, Stop> {
+    pub fn carry_out<L: Live<Error: Display + 'static>>(
+        &self,
+        lab: &Lab,
+        plan: &Plan,
+        live: &mut L,
+    ) -> Result<Exit, Stop> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let size = Size { seed: self.seed, repeats: self.repeats, trials: self.trials, jobs };
         let (told, heard) = mpsc::channel();
@@ -108,10 +110,14 @@ impl Validate {
     }
 }
 
-fn stop<E: Display>(e: ValidateError<E>) -> Stop {
+fn stop<E: Display + 'static>(e: ValidateError<E>) -> Stop {
     match e {
         ValidateError::Runtime(e) => environment(e),
-        ValidateError::Live(_) => Stop::Environment(e.to_string()),
+        ValidateError::Live(ref why) => match (why as &dyn Any).downcast_ref::<LiveError>() {
+            Some(LiveError::Interrupted) => Stop::Interrupted,
+            Some(LiveError::Unsupported(_)) => Stop::Usage(e.to_string()),
+            _ => Stop::Environment(e.to_string()),
+        },
         ValidateError::Seeds => Stop::Usage(e.to_string()),
     }
 }

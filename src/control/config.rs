@@ -1,6 +1,6 @@
 //! Owns the controller's typed configuration: policy and rollout, resolved.
 
-use crate::detect::config::SignalConfig;
+use crate::detect::config::{Columns, SignalConfig, SignalKind};
 use crate::digest::Digest;
 use crate::event::{Verdict, Weight};
 use crate::id::{SignalId, VersionId};
@@ -22,6 +22,15 @@ pub struct PolicyConfig {
 }
 
 impl PolicyConfig {
+    /// Whether some signal reads features: otherwise log rows need none.
+    #[must_use]
+    pub fn reads_features(&self) -> bool {
+        self.signals.iter().any(|signal| match &signal.kind {
+            SignalKind::Ks { of, .. } | SignalKind::Psi { of, .. } => *of != Columns::Score,
+            _ => false,
+        })
+    }
+
     /// The policy that only follows the rollout: no signals, no rules.
     #[must_use]
     pub fn hold() -> Self {

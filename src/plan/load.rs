@@ -9,7 +9,7 @@ use crate::plan::files::{Files, shown};
 use crate::plan::policy::Policy;
 use crate::plan::resolve::{self, faults, models, policy, traffic, words};
 use crate::plan::scenario::Scenario;
-use crate::plan::{Plan, Vet, policy_schema, scenario_schema, schema};
+use crate::plan::{Foreign, Plan, Vet, policy_schema, scenario_schema, schema};
 use crate::time::SimTime;
 use crate::world::config::{Effect, Payload, Version, WorldConfig};
 use serde::de::DeserializeOwned;
@@ -78,6 +78,8 @@ pub fn load_from(
             rollout: whole.rollout,
             policy,
             names,
+            foreign: whole.foreign,
+            live: s.live.map(|live| base.join(live)),
             expectations: whole.expectations,
             digest: files.digest(),
         });
@@ -158,6 +160,20 @@ fn about_known_policies(s: &Scenario, root: &Place<'_>, base: &Path, files: &Fil
     }
 }
 
+/// The live-sized variant is a scenario that is there.
+fn live_variant(s: &Scenario, root: &Place<'_>, base: &Path, files: &Files, found: &mut Vec<Diagnostic>) {
+    let Some(live) = &s.live else { return };
+    let path = base.join(live);
+    if files.exists(&path) {
+        return;
+    }
+    let names = files.names(path.parent().unwrap_or(base));
+    let names: Vec<&str> = names.iter().map(String::as_str).filter(|n| n.ends_with(".toml")).collect();
+    let wanted = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let message = format!("no scenario at `{}`", shown(&path));
+    found.push(root.at("live").wrong(message).maybe_help(did_you_mean(wanted, &names, "scenarios there")));
+}
+
 /// The policy that the scenario names.
 fn own_policy(document: &Document, base: &Path, files: &Files, found: &mut Vec<Diagnostic>) -> Option<PathBuf> {
     let Some(own) = document.text_at(&["policy"]) else {
@@ -208,6 +224,7 @@ struct Whole {
     world: WorldConfig,
     rollout: RolloutConfig,
     names: Names,
+    foreign: Option<Foreign>,
     expectations: Vec<crate::report::expect::Expectation>,
 }
 
@@ -263,6 +280,10 @@ fn plant(
         .enumerate()
         .map(|(i, f)| faults::fault(f, fault_names[i].clone(), &root.at("fault").at(i), &around, found))
         .collect();
+    let foreign = s
+        .foreign
+        .as_ref()
+        .map(|f| resolve::foreign::foreign(f, &root.at("foreign"), &model_names, fleet.replicas, found));
     let expectations = resolve::expect::expectations(&s.expect, &root.at("expect"), found);
 
     let faults: Option<Vec<_>> = faults.into_iter().collect();
@@ -270,6 +291,7 @@ fn plant(
         labels_can_follow(sources, faults, root, found);
     }
     about_known_policies(s, root, base, files, found);
+    live_variant(s, root, base, files, found);
     let whole = match (versions, sources, faults) {
         (Some(versions), Some(sources), Some(faults)) if versions.len() >= 2 => Some(Whole {
             names: Names {
@@ -298,6 +320,7 @@ fn plant(
                 control_delay: s.fleet.control_delay.0,
                 faults,
             },
+            foreign,
             expectations,
         }),
         _ => None,

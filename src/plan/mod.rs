@@ -52,8 +52,36 @@ pub struct Plan {
     pub expectations: Vec<Expectation>,
     /// Each fault in words a person reads.
     pub fault_words: Vec<String>,
+    /// The file of the scenario's live-sized variant.
+    pub live: Option<std::path::PathBuf>,
+    /// Servers that a live run steers instead of starting its own.
+    pub foreign: Option<Foreign>,
     /// A digest of the contents of all inputs: equal digests plan the same trial.
     pub digest: [u8; 32],
+}
+
+/// Servers that a live run did not start and steers: versions are put on them by load and taken off by unload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// Where they listen; the n-th replica of a version is on the n-th.
+    pub servers: Vec<std::net::SocketAddr>,
+    /// How each version is known to them, by [`VersionId`](crate::id::VersionId).
+    pub models: Vec<ForeignModel>,
+}
+
+/// How a version is known to a foreign server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignModel {
+    /// Its name there.
+    pub name: String,
+    /// The name of its input; `None`: as in the artifact.
+    pub input: Option<String>,
+    /// Features go as FP64 instead of FP32.
+    pub double: bool,
+    /// The name of the output with the score; `None`: as in the artifact.
+    pub output: Option<String>,
+    /// The column that is the score; `None`: as in the artifact.
+    pub column: Option<usize>,
 }
 
 /// What trying out a model has shown.

@@ -49,10 +49,55 @@ pub struct Scenario {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub fault: Vec<Fault>,
+    /// Servers that `rollcage live` steers instead of starting replicas of its own; a simulation knows nothing of them.
+    pub foreign: Option<Foreign>,
+    /// The live-sized variant of this scenario, relative to this file: what `rollcage live` and `rollcage validate` run
+    /// instead.
+    pub live: Option<String>,
     /// What must come out; decides the exit code.
     #[serde(default)]
     #[schemars(length(max = 256))]
     pub expect: Vec<Expect>,
+}
+
+/// Servers that a live run did not start: versions are put on them by load and taken off by unload.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Foreign {
+    /// Addresses with ports ("127.0.0.1:8080"); the n-th replica of a version is on the n-th of them.
+    #[schemars(length(min = 1, max = 64))]
+    pub servers: Vec<String>,
+    /// How versions are known there, by model name of this scenario; one that is not named is known as it is here.
+    #[serde(default)]
+    pub models: BTreeMap<String, ForeignModel>,
+}
+
+/// How a version is known to a foreign server.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForeignModel {
+    /// Its name there.
+    pub name: Option<String>,
+    /// The name of its input.
+    pub input: Option<String>,
+    /// The type its input has there.
+    pub datatype: FloatType,
+    /// The name of the output with the score.
+    pub output: Option<String>,
+    /// The column of that output which is the score.
+    pub column: Option<u32>,
+}
+
+/// A type of floating-point numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+pub enum FloatType {
+    /// Single precision.
+    #[default]
+    #[serde(rename = "FP32")]
+    Fp32,
+    /// Double precision.
+    #[serde(rename = "FP64")]
+    Fp64,
 }
 
 /// What users were promised, and how recovery is told.

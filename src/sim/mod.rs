@@ -12,7 +12,6 @@ pub mod queue;
 
 use crate::control::config::{PolicyConfig, RolloutConfig};
 use crate::control::strategy::native::Controller;
-use crate::detect::config::{Columns, SignalKind};
 use crate::event::{Action, ActionEnd, Event, Input, RequestEnd};
 use crate::id::{ControllerId, Names};
 use crate::report::fold::{Grid, RunFold, RunRecord};
@@ -102,7 +101,7 @@ impl Sim {
         let grid = Grid::new(config.horizon, &objective.recovery);
         let fold = RunFold::new(objective, config.horizon, config.versions.len(), names.segments.len(), grid);
         let mut effects = Effects::default();
-        let features = reads_features(&setup.policy);
+        let features = setup.policy.reads_features();
         let world = World::new(config, &setup.faults, setup.seed, features, models, &mut effects)?;
         let width = config.sources.first().map_or(0, crate::world::config::Source::width);
         let (policy, rollout) = (Arc::clone(&setup.policy), Arc::clone(&setup.rollout));
@@ -272,13 +271,6 @@ impl PartialEq for Sim {
 
 const fn is_ending(event: &Coming) -> bool {
     matches!(event, Coming::World(WorldEvent::Completion { .. } | WorldEvent::GiveUp { .. }))
-}
-
-fn reads_features(policy: &PolicyConfig) -> bool {
-    policy.signals.iter().any(|signal| match &signal.kind {
-        SignalKind::Ks { of, .. } | SignalKind::Psi { of, .. } => *of != Columns::Score,
-        _ => false,
-    })
 }
 
 /// One whole run.

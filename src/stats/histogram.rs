@@ -36,6 +36,19 @@ impl Histogram {
         Self::default()
     }
 
+    /// The histogram with these counts: (any value of a bucket, how many fell into it) with values below [`RANGE_NS`], how many
+    /// lay above the range, and the exact sum of all.
+    #[must_use]
+    pub fn of_buckets(buckets: impl IntoIterator<Item = (u64, u32)>, overflow: u32, sum_ns: u64) -> Self {
+        let mut histogram = Self::new();
+        for (value, n) in buckets {
+            histogram.record_n(value.min(RANGE_NS - 1), n);
+        }
+        histogram.record_n(RANGE_NS, overflow);
+        histogram.sum_ns = sum_ns;
+        histogram
+    }
+
     /// Counts one value.
     #[inline]
     pub fn record(&mut self, value_ns: u64) {
@@ -126,6 +139,12 @@ impl Histogram {
     #[must_use]
     pub fn overflow(&self) -> u64 {
         u64::from(self.overflow)
+    }
+
+    /// The exact sum of the recorded values in nanoseconds; saturates after 584 years.
+    #[must_use]
+    pub const fn sum_ns(&self) -> u64 {
+        self.sum_ns
     }
 
     /// The mean in nanoseconds, from the exact sum and not from the buckets; `None` when empty.

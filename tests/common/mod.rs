@@ -222,6 +222,8 @@ pub fn plan(setup: &Setup) -> Plan {
         objective: Objective::clone(&setup.objective),
         names: Names::clone(&setup.names),
         expectations: Vec::new(),
+        foreign: None,
+        live: None,
         fault_words: setup.world.faults.iter().map(|f| f.name.clone()).collect(),
         digest: [0; 32],
     }

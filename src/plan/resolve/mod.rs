@@ -4,6 +4,7 @@
 
 pub(crate) mod expect;
 pub(crate) mod faults;
+pub(crate) mod foreign;
 pub(crate) mod models;
 pub(crate) mod policy;
 pub(crate) mod traffic;
