@@ -377,8 +377,10 @@ fn a_process_that_is_stopped() {
         assert!(ends(run, Outcome::TimedOut).len() > 20, "users of v2 give up");
     }
     // Who does not answer a scrape is missing in it, and is not taken for idle.
-    let silent = |f: &&Recorded| matches!(f.event, Event::Gap(gap) if gap.replica.is_some());
-    assert!(live.record.trace.events.iter().filter(silent).count() > 0);
+    for run in [&sim, &live] {
+        let silent = |f: &&Recorded| matches!(f.event, Event::Gap(gap) if gap.replica.is_some());
+        assert!(run.record.trace.events.iter().filter(silent).count() > 0);
+    }
 }
 
 #[test]

@@ -2,16 +2,15 @@
 
 use crate::control::strategy::native::Controller;
 use crate::event::{
-    Action, ActionEnd, ActionKind, Answer, Event, GaugeRow, Input, Outcome, Query, QueryResult, ReplicaState,
-    RequestEnd, Weight,
+    Action, ActionEnd, ActionKind, Answer, Event, GaugeRow, Input, Query, QueryResult, ReplicaState, Weight,
 };
 use crate::id::{ActionId, ControllerId, Names, ReplicaId, RequestId, VersionId};
 use crate::live::client::{Call, Http};
 use crate::live::clock::{Clock, real};
-use crate::live::dispatch::{Port, dispatch};
+use crate::live::dispatch::Port;
 use crate::live::fleet::{Pool, Seat, Store};
 use crate::live::gate::{Gate, Weights};
-use crate::live::message::{Arrival, Happened, Mailbox, Strange};
+use crate::live::message::{Arrival, Happened, Mailbox};
 use crate::live::openmetrics::exposition;
 use crate::live::pace::{Pace, Ready};
 use crate::live::scrape::{Reading, Targets, scrape};
@@ -25,7 +24,7 @@ use crate::world::faults::{Faults, Transition};
 use crate::world::orders::{Admission, Orders};
 use crate::world::router::Router;
 use crate::world::telemetry::{Scraped, Telemetry};
-use crate::world::traffic::{NO_LABEL, streams};
+use crate::world::traffic::streams;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,10 +75,10 @@ pub(crate) struct Driver<'a> {
     pub(crate) hit: Vec<Vec<ReplicaId>>,
     pub(crate) observed: Observed,
     pub(crate) started: bool,
-    router: Router,
-    telemetry: Telemetry,
+    pub(crate) router: Router,
+    pub(crate) telemetry: Telemetry,
     controller: Controller,
-    recorder: Recorder<RunFold>,
+    pub(crate) recorder: Recorder<RunFold>,
     orders: Orders,
     timers: BTreeMap<(SimTime, u64), Due>,
     next_timer: u64,
@@ -87,7 +86,7 @@ pub(crate) struct Driver<'a> {
     /// Weight orders under way: when they were given.
     splitting: BTreeMap<ActionId, SimTime>,
     /// Requests under way.
-    open: BTreeMap<RequestId, (Arrival, VersionId, Option<ReplicaId>)>,
+    pub(crate) open: BTreeMap<RequestId, (Arrival, VersionId, Option<ReplicaId>)>,
     /// The digests of the streams, once nobody comes any more.
     streams: Option<Vec<(String, String)>>,
     last_scrape: SimTime,
@@ -280,80 +279,6 @@ impl<'a> Driver<'a> {
                 self.record(Event::Misbehaved { replica, what: format!("it took no latency: {why}") });
             }
             Happened::Interrupted => {}
-        }
-    }
-
-    // -----------------------------------------------------------------------------------------------------------------
-    // Requests
-
-    fn arrive(&mut self, arrival: Arrival) {
-        let (block, slot) = (&arrival.block, arrival.slot);
-        let arrived = block.arrived[slot];
-        let now = self.now().max(arrived);
-        self.observed.lateness.push(now.since(arrived));
-        let version = self.router.version(block.route[slot]);
-        let request = arrival.request();
-        let chosen = self.least_loaded(version, request.ordinal);
-        self.open.insert(request, (arrival.clone(), version, chosen));
-        let end = arrival.unanswered(version, chosen, Outcome::Unavailable, now);
-        let Some(seat) = chosen.and_then(|id| self.seats.get_mut(id.index())) else {
-            return self.end(end, &arrival, None);
-        };
-        let Some(address) = seat.address() else { return self.end(end, &arrival, None) };
-        seat.in_flight += 1;
-        let deadline = arrived + self.config.fleet.timeout;
-        let (http, ports, mailbox, clock) =
-            (self.http.clone(), Arc::clone(&self.ports), self.mailbox.clone(), self.clock);
-        tokio::spawn(async move {
-            let port = &ports[version.index()];
-            let ended = dispatch(&http, port, address, end, &arrival, deadline, clock).await;
-            mailbox.tell(Happened::Ended { end: ended.end, arrival, strange: ended.strange });
-        });
-    }
-
-    /// The ready replica of a version that holds least; ties go round by the request's ordinal.
-    fn least_loaded(&self, version: VersionId, ordinal: u64) -> Option<ReplicaId> {
-        let ready = &self.pools[version.index()].ready;
-        let start = (ordinal as usize).checked_rem(ready.len())?;
-        let round = ready[start..].iter().chain(&ready[..start]);
-        round.min_by_key(|id| self.seats[id.index()].in_flight).copied()
-    }
-
-    /// A request has ended, once: whatever is told of it after that says nothing.
-    fn end(&mut self, mut end: RequestEnd, arrival: &Arrival, strange: Option<Strange>) {
-        if self.open.remove(&end.request).is_none() {
-            return;
-        }
-        if let Some(id) = end.replica {
-            let seat = &mut self.seats[id.index()];
-            seat.in_flight = seat.in_flight.saturating_sub(1);
-            let news = strange.filter(|s| seat.strange.insert(s.kind));
-            end.tainted &= end.outcome.is_answered();
-            if let Some(strange) = news {
-                self.record(Event::Misbehaved { replica: id, what: strange.what });
-            }
-        }
-        self.telemetry.count(&end);
-        if end.outcome.is_answered() {
-            self.telemetry.log(&end, &arrival.block, arrival.slot);
-            let delay = arrival.block.label_delay[arrival.slot];
-            if delay != NO_LABEL {
-                self.telemetry.await_label(&end, delay);
-            }
-        }
-        self.recorder.request(&end);
-        if let Some(id) = end.replica {
-            self.stop_if_drained(id);
-        }
-    }
-
-    /// Nobody waits any longer: what has not ended timed out at its deadline.
-    fn give_up(&mut self) {
-        for (_, (arrival, version, replica)) in std::mem::take(&mut self.open) {
-            let deadline = arrival.block.arrived[arrival.slot] + self.config.fleet.timeout;
-            let end = arrival.unanswered(version, replica, Outcome::TimedOut, deadline);
-            self.open.insert(end.request, (arrival.clone(), version, replica));
-            self.end(end, &arrival, None);
         }
     }
 

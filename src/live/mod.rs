@@ -42,6 +42,7 @@ mod pace;
 mod process;
 mod proxy;
 pub mod replica;
+mod requests;
 mod scrape;
 pub mod v2;
 

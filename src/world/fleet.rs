@@ -297,17 +297,21 @@ impl World {
 
     fn query(&self, now: SimTime, query: &Query) -> Answer {
         match query {
-            Query::Served => Answer::Served(
-                self.pools
-                    .iter()
-                    .flat_map(|pool| &pool.ready)
-                    .filter_map(|id| {
-                        let r = &self.replicas[id.index()];
-                        let instance = self.instances.get(usize::from(r.instance?))?;
-                        (self.router.weight(r.version).0 > 0).then_some((r.id, r.version, instance.artifact.digest))
-                    })
-                    .collect(),
-            ),
+            Query::Served => {
+                let in_service = || {
+                    let ready = self.pools.iter().flat_map(|pool| &pool.ready).map(|id| &self.replicas[id.index()]);
+                    ready.filter(|r| self.router.weight(r.version).0 > 0)
+                };
+                // Divergence: whoever asks a replica that stands still, or is cut off, waits for seconds; here he knows at once.
+                if let Some(silent) = in_service().find(|r| r.stalls > 0 || r.cuts > 0) {
+                    return Answer::Error(format!("replica {}: no answer in time", silent.id.0));
+                }
+                let served = |r: &Replica| {
+                    let instance = self.instances.get(usize::from(r.instance?))?;
+                    Some((r.id, r.version, instance.artifact.digest))
+                };
+                Answer::Served(in_service().filter_map(served).collect())
+            }
             Query::SuccessRate { version, window } => self.telemetry.success_rate(now, *version, *window),
             Query::Latency { version, quantile, window } => {
                 self.telemetry.latency_quantile(now, *version, quantile.share(), *window)

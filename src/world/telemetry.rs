@@ -2,9 +2,9 @@
 //! partial, to the controller.
 
 use crate::event::{
-    Answer, Event, Gap, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, Outcome, RequestEnd,
+    Answer, Event, Gap, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, Outcome, ReplicaState, RequestEnd,
 };
-use crate::id::{RequestId, SegmentId, SourceId, VersionId};
+use crate::id::{ReplicaId, RequestId, SegmentId, SourceId, VersionId};
 use crate::rng::{Seed, Stream};
 use crate::stats::histogram::Histogram;
 use crate::time::{SimTime, Span};
@@ -12,6 +12,7 @@ use crate::world::config::WorldConfig;
 use crate::world::inference::{BlockOutcome, RowOutcome, RuntimeError};
 use crate::world::plant::{Ended, Instance, World};
 use crate::world::predictions::Predictions;
+use crate::world::replica::Replica;
 use crate::world::schedule::{Class, Effects, Key, WorldEvent};
 use crate::world::traffic::{BLOCK, Block, NO_LABEL};
 use std::collections::{BTreeMap, VecDeque};
@@ -341,9 +342,15 @@ impl World {
         if next.0.at <= self.config.horizon {
             out.schedule.push(next);
         }
+        // A process that stands still does not answer the scrape, which is not the same as having nothing to do.
+        let stands_still =
+            |r: &&Replica| r.stalls > 0 && !matches!(r.state, ReplicaState::Stopped | ReplicaState::Crashed);
+        let silent: Vec<ReplicaId> = self.replicas.iter().filter(stands_still).map(|r| r.id).collect();
+        let last = self.telemetry.last;
         let gauges = self
             .replicas
             .iter()
+            .filter(|r| !silent.contains(&r.id))
             .map(|r| GaugeRow {
                 version: r.version,
                 replica: r.id,
@@ -360,6 +367,8 @@ impl World {
             }
             Scraped::Read { observations, labels } => {
                 self.telemetry.keep_totals(now);
+                let gap = |id| Gap { from: last, to: now, replica: Some(id) };
+                out.events.extend(silent.into_iter().map(|id| (now, Event::Gap(gap(id)))));
                 out.inputs.extend(observations.into_iter().map(|rows| (visible, Input::Observations(rows))));
                 out.inputs.extend(labels.into_iter().map(|rows| (visible, Input::Labels(rows))));
                 // Metrics come last: with them a scrape is complete.
