@@ -315,6 +315,37 @@ fn pushed_bytes_take_over_and_damaged_ones_do_not() {
 }
 
 #[test]
+fn while_one_model_takes_the_place_of_another_every_request_is_answered() {
+    let server = Server::start(&shipped("mlp-linear-v1.onnx"), &["--concurrency", "2"]);
+    let digests = ["mlp-linear-v1.onnx", "mlp-linear-v2.onnx"].map(digest_of);
+    let bodies = ["mlp-linear-v1.onnx", "mlp-linear-v2.onnx"]
+        .map(|model| LoadRequest::of_bytes("1", &fs::read(shipped(model)).expect("read")).encode());
+    let mut client = server.connect();
+    // What each of the two scores, by the digest that the answer names.
+    let mut scores = std::collections::BTreeMap::new();
+    std::thread::scope(|scope| {
+        let loads = scope.spawn(|| {
+            for turn in 0..20 {
+                assert_eq!(server.post(LOAD, &bodies[(turn + 1) % 2]).status, 200);
+            }
+        });
+        while !loads.is_finished() {
+            let answer = client.request("POST", INFER, &[], &one());
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let named = answer.header("rollcage-artifact").expect("a digest").to_owned();
+            assert!(digests.contains(&named));
+            let score = answer.json()["outputs"].to_string();
+            assert_eq!(
+                scores.entry(named).or_insert_with(|| score.clone()),
+                &score,
+                "bytes and answer belong together"
+            );
+        }
+    });
+    assert_eq!(scores.len(), 2);
+}
+
+#[test]
 fn an_unloaded_model_is_gone_and_the_server_stays_ready() {
     let server = Server::start(&shipped("mlp-linear-v1.onnx"), &[]);
     let unload = "/v2/repository/models/m/unload";
