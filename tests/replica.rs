@@ -9,7 +9,7 @@ use rollcage::digest::Digest;
 use rollcage::live::v2::{InferRequest, InferResponse, LoadRequest, WantedOutput};
 use rollcage::rng::{Seed, Stream};
 use rollcage::stats::normal::quantile;
-use rollcage::world::inference::{BLOCK, Engine, Session, Tensor, TensorData, locate};
+use rollcage::world::inference::{BLOCK, DataType, Engine, Graph, Session, Tensor, TensorData, locate};
 use serving::{Client, Server, command, fixture, now, pause, shipped, until};
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -110,6 +110,58 @@ fn json_and_binary_answers_are_those_of_the_session_in_process_to_the_bit() {
             assert_eq!(column, expect, "{model}");
         }
     }
+}
+
+#[test]
+fn every_type_goes_through_the_runtime_and_both_forms() {
+    let server = Server::start(&fixture("every_type.onnx"), &[]);
+    let told = server.get("/v2/models/m").json();
+    assert_eq!(told["outputs"].as_array().map(Vec::len), Some(12), "the sequence is not offered");
+    let engine = Engine::start(&locate().expect("a runtime")).expect("starts");
+    let bytes = fs::read(fixture("every_type.onnx")).expect("read");
+    let mut graph = Graph::load(&engine, &bytes).expect("loads");
+    let mut client = server.connect();
+    for rows in [0, 1, 3] {
+        let count = 2 * rows;
+        let mut inputs = graph.interface().zeros(24).expect("small");
+        for input in &mut inputs {
+            input.shape = vec![rows, 2];
+            input.data = match input.data.datatype() {
+                DataType::Bool => TensorData::Bool(vec![true; count]),
+                DataType::Uint8 => TensorData::Uint8(vec![u8::MAX; count]),
+                DataType::Uint16 => TensorData::Uint16(vec![u16::MAX; count]),
+                DataType::Uint32 => TensorData::Uint32(vec![u32::MAX; count]),
+                DataType::Uint64 => TensorData::Uint64(vec![u64::MAX; count]),
+                DataType::Int8 => TensorData::Int8(vec![i8::MIN; count]),
+                DataType::Int16 => TensorData::Int16(vec![i16::MIN; count]),
+                DataType::Int32 => TensorData::Int32(vec![i32::MIN; count]),
+                DataType::Int64 => TensorData::Int64(vec![i64::MIN; count]),
+                DataType::Fp32 => TensorData::Fp32(vec![0.1; count]),
+                DataType::Fp64 => TensorData::Fp64(vec![f64::MIN_POSITIVE; count]),
+                DataType::Bytes => TensorData::Bytes(vec!["grün".to_owned(); count]),
+            };
+        }
+        let direct = graph.run(&inputs, &[]).expect("runs");
+        for (input, output) in inputs.iter().zip(&direct) {
+            assert_eq!((&input.shape, &input.data), (&output.shape, &output.data));
+        }
+        for (binary, binary_output) in [(false, false), (false, true), (true, false), (true, true)] {
+            let request = InferRequest { inputs: inputs.clone(), binary_output, ..InferRequest::default() };
+            assert_eq!(infer(&mut client, &request, binary).0.outputs, direct);
+        }
+        let wanted = ["out_STRING", "out_BOOL"].map(|name| WantedOutput { name: name.to_owned(), binary: None });
+        let request = InferRequest { inputs, outputs: wanted.to_vec(), ..InferRequest::default() };
+        let response = infer(&mut client, &request, true).0;
+        let names: Vec<&str> = response.outputs.iter().map(|output| output.name.as_str()).collect();
+        assert_eq!(names, ["out_STRING", "out_BOOL"]);
+    }
+    // A text with a zero byte has no form in the runtime: an error, and the next request is answered.
+    let mut inputs = graph.interface().zeros(24).expect("small");
+    inputs.last_mut().expect("texts").data = TensorData::Bytes(vec!["a\0b".to_owned(); 2]);
+    let body = InferRequest { inputs, ..InferRequest::default() }.encode(false).expect("finite").body;
+    server.post(INFER, &body).error(500);
+    let inputs = graph.interface().zeros(24).expect("small");
+    infer(&mut client, &InferRequest { inputs, ..InferRequest::default() }, true);
 }
 
 #[test]
@@ -260,6 +312,37 @@ fn pushed_bytes_take_over_and_damaged_ones_do_not() {
     assert_eq!((state("m").0.as_str(), state("other").0.as_str()), ("READY", "READY"));
     assert!(state("bad").0 == "UNAVAILABLE" && !state("bad").1.is_empty(), "{index}");
     assert_eq!(server.post("/v2/repository/index", r#"{"ready":true}"#).json().as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn while_one_model_takes_the_place_of_another_every_request_is_answered() {
+    let server = Server::start(&shipped("mlp-linear-v1.onnx"), &["--concurrency", "2"]);
+    let digests = ["mlp-linear-v1.onnx", "mlp-linear-v2.onnx"].map(digest_of);
+    let bodies = ["mlp-linear-v1.onnx", "mlp-linear-v2.onnx"]
+        .map(|model| LoadRequest::of_bytes("1", &fs::read(shipped(model)).expect("read")).encode());
+    let mut client = server.connect();
+    // What each of the two scores, by the digest that the answer names.
+    let mut scores = std::collections::BTreeMap::new();
+    std::thread::scope(|scope| {
+        let loads = scope.spawn(|| {
+            for turn in 0..20 {
+                assert_eq!(server.post(LOAD, &bodies[(turn + 1) % 2]).status, 200);
+            }
+        });
+        while !loads.is_finished() {
+            let answer = client.request("POST", INFER, &[], &one());
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let named = answer.header("rollcage-artifact").expect("a digest").to_owned();
+            assert!(digests.contains(&named));
+            let score = answer.json()["outputs"].to_string();
+            assert_eq!(
+                scores.entry(named).or_insert_with(|| score.clone()),
+                &score,
+                "bytes and answer belong together"
+            );
+        }
+    });
+    assert_eq!(scores.len(), 2);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod models;
 mod slots;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -133,7 +134,7 @@ async fn serving(config: &Config) -> Result<(), ServeError> {
         ServeError::Bind { host: config.host.clone(), port: config.port, source, way }
     };
     let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(bind)?;
-    let address = listener.local_addr()?.to_string();
+    let address: SocketAddr = listener.local_addr()?;
     let file = ModelFile { path: config.model.clone(), version: config.version.clone(), digest: config.digest };
     let replica = Arc::new(Replica {
         models: Models::new(&config.name, file, config.concurrency, config.queue),

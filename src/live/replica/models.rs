@@ -21,6 +21,9 @@ const MODELS_MAX: usize = 64;
 /// Longest name of a model or version, in bytes.
 const NAME_MAX: usize = 128;
 
+/// Longest wait for the load or unload before this one.
+const TURN_MAX: Duration = Duration::from_secs(60);
+
 /// Largest model file.
 const FILE_MAX: u64 = 2 << 30;
 
@@ -183,7 +186,7 @@ impl Models {
         source: Source,
         told: &mut (dyn FnMut(Phase) + Send),
     ) -> Result<(), HttpError> {
-        let _alone = self.loading.lock().await;
+        let _alone = self.turn().await?;
         let Some(engine) = self.engine.get() else {
             return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "ONNX Runtime is still starting".to_owned()));
         };
@@ -210,6 +213,12 @@ impl Models {
                 Err(HttpError::new(StatusCode::BAD_REQUEST, message))
             }
         }
+    }
+
+    async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, HttpError> {
+        tokio::time::timeout(TURN_MAX, self.loading.lock()).await.map_err(|_| {
+            HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "another load goes on and on; try later".to_owned())
+        })
     }
 
     /// Marks a load as begun; the model's file.
@@ -310,7 +319,7 @@ impl Models {
     /// # Errors
     /// 404 for an unknown name.
     pub(super) async fn unload(&self, name: &str) -> Result<(), HttpError> {
-        let _alone = self.loading.lock().await;
+        let _alone = self.turn().await?;
         if !self.entries().contains_key(name) {
             return Err(unknown(name));
         }
