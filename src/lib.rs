@@ -40,6 +40,12 @@
 //!                              files ◄─ render ◄─ TrialReport ◄─ incidents ◄─ RunRecords with their Traces
 //! ```
 //!
+//! [`live`] stands where `sim` does, with real processes in the place of World: the same Plan goes in, the same Controller sees
+//! Inputs and gives Actions, the same Recorder makes the same RunRecord of it. It has no reference runs, so its milestones are
+//! twin-free ([`campaign::alone`]). [`campaign::validate`] holds the two against each other. What both drivers share of the plant
+//! stands below them: which faults act ([`world::faults`]), traffic ([`world::traffic`]), the router ([`world::router`]),
+//! telemetry ([`world::telemetry`]), orders ([`world::orders`]). `tests/contract.rs` is one contract for both.
+//!
 //! # Layers
 //!
 //! A module imports from rows below its own only; modules in one row do not know each other. `tests/architecture.rs` reads
@@ -154,6 +160,12 @@
 //!   ([`report::trial::Host`]) that no comparison reads.
 //! - **Report files are written in full before the first gets its name**, one by one, into a folder that is never cleared:
 //!   nothing of a user's is removed ([`report::render::write_files`]). `--format json` writes nothing unless told where.
+//! - **A live run has one mailbox** ([`live`]): ends of requests, phases of replicas, scrapes and answers reach one loop, one
+//!   after another, so that a trace has one order and the driver no lock. Arrivals come from a thread that sleeps from one to the
+//!   next, since timers of the runtime are a millisecond wide.
+//! - **Metrics are the router's, gauges are the replicas'.** Both drivers count what users saw, as a mesh or an ingress does: a
+//!   replica that was killed cannot tell whom it lost, and one behind a slow network thinks it is fast.
+//! - **A server that tells no digest is known by its answers** to rows whose scores are known ([`live::Probes`]).
 //! - **A plan is its own journal** ([`control::executor`]): what is done is gone from the list, so nothing is repeated.
 //!
 //! # Invariants, as absences
@@ -165,10 +177,11 @@
 //! - No configuration error after a [`plan::Plan`] exists; whatever can be wrong is said with its place in the file, all at
 //!   once.
 //! - No signal is ever set by a fault.
-//! - No host time in virtual time, and no place but `campaign::lab` that reads a host clock (a worker reads the CPU time it
-//!   has used).
+//! - No host time in virtual time, and no place but [`live`] and `campaign::lab` that reads a host clock (a worker reads the CPU
+//!   time it has used).
 //! - No map with an order of its own, no entropy, no transcendental function of std.
-//! - No request without an end, and none with two.
+//! - No request without an end, and none with two; no order without an end: what is under way when a run ends is lost.
+//! - No wait in [`live`] without a limit, and nothing of a live run that outlives it.
 //! - No request kept, unless `--requests` asks: they are hashed and folded as they end.
 //! - No `unsafe`.
 #![forbid(unsafe_code)]

@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 
 const EXE: &str = env!("CARGO_BIN_EXE_rollcage");
 const POLICIES: [&str; 3] = ["balanced", "eager", "never"];
+/// Those that live-sized variants are about.
+const LIVE_POLICIES: [&str; 2] = ["brisk", "never"];
 /// For 30 trials alike the exact 95 % interval of a share ends 12 points from its value.
 const SEEDS: &str = "30";
 
@@ -29,15 +31,25 @@ fn run(scenario: &str, policy: &str, more: &[&str]) -> (Option<i32>, Value) {
 
 /// The files of scenarios, with the policies that their expectations name (or all, where one names none).
 fn shipped() -> Vec<(String, Vec<&'static str>)> {
+    of_kind(|name| !name.ends_with("-live.toml"), &POLICIES)
+}
+
+/// The live-sized variants; they run in virtual time as well.
+fn live_sized() -> Vec<(String, Vec<&'static str>)> {
+    of_kind(|name| name.ends_with("-live.toml"), &LIVE_POLICIES)
+}
+
+fn of_kind(wanted: impl Fn(&str) -> bool, policies: &[&'static str]) -> Vec<(String, Vec<&'static str>)> {
     let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .filter(|path| wanted(path.file_name().unwrap().to_str().unwrap()))
         .map(|path| {
             let text: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
             let expect = text["expect"].as_array().expect("a scenario that expects nothing shows nothing");
             let about =
                 |p: &&str| expect.iter().any(|e| e.get("policy").is_none_or(|named| named.as_str() == Some(*p)));
-            (path.file_name().unwrap().to_str().unwrap().to_owned(), POLICIES.into_iter().filter(about).collect())
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), policies.iter().copied().filter(about).collect())
         })
         .collect();
     found.sort();
@@ -73,6 +85,21 @@ fn seven_scenarios_hold_their_expectations_with_one_seed_and_set_policies_apart(
 }
 
 #[test]
+fn live_sized_variants_hold_their_expectations_and_are_named_by_what_they_are_variants_of() {
+    let live = live_sized();
+    assert_eq!(live.len(), 3, "{live:?}");
+    for (scenario, named) in live {
+        assert_eq!(named, LIVE_POLICIES, "{scenario} sets no two policies apart");
+        for policy in named {
+            holds(&scenario, policy, &run(&scenario, policy, &[]));
+        }
+        let larger = folder().join(scenario.replace("-live.toml", ".toml"));
+        let text: toml::Table = std::fs::read_to_string(&larger).unwrap().parse().unwrap();
+        assert_eq!(text["live"].as_str(), Some(scenario.as_str()), "{}", larger.display());
+    }
+}
+
+#[test]
 fn the_schemas_beside_the_scenarios_are_those_that_the_program_prints() {
     for kind in ["scenario", "policy"] {
         let file = folder().join(format!("{kind}.schema.json"));
@@ -99,7 +126,7 @@ fn expectations_hold_over_30_seeds() {
     if !long() {
         return;
     }
-    for (scenario, policies) in shipped() {
+    for (scenario, policies) in shipped().into_iter().chain(live_sized()) {
         for policy in policies {
             holds(&scenario, policy, &run(&scenario, policy, &["--seeds", SEEDS]));
         }

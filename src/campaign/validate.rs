@@ -126,24 +126,26 @@ pub enum ValidateError<E> {
 
 /// A validation, and the live runs it is of: they do not come back, so each is worth keeping.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Validated {
+pub struct Validated<E> {
     /// The comparison.
     pub validation: Validation,
     /// The live runs, in order of their seeds.
     pub live: Vec<TrialReport>,
+    /// Why there are fewer of them than asked for: what was made is not thrown away because of one that could not be.
+    pub stopped: Option<E>,
 }
 
-/// Calibrates, repeats live, simulates, and compares.
+/// Calibrates, repeats live, simulates, and compares. A live run that could not be made ends the repeats.
 ///
 /// # Errors
-/// When a live run could not be made, or there is no runtime.
+/// When no live run could be made, or there is no runtime.
 pub fn validate<L: Live>(
     lab: &Lab,
     plan: &Plan,
     size: &Size,
     live: &mut L,
     told: &Sender<Step>,
-) -> Result<Validated, ValidateError<L::Error>> {
+) -> Result<Validated<L::Error>, ValidateError<L::Error>> {
     // Nobody listens any more: then nobody needs to hear.
     let tell = |step| {
         let _ = told.send(step);
@@ -153,8 +155,16 @@ pub fn validate<L: Live>(
     tell(Step::Calibrated);
     let mut reports = Vec::new();
     let mut named = Causes::default();
+    let mut stopped = None;
     for seed in seeds.live {
-        let record = live.run(plan, seed).map_err(ValidateError::Live)?;
+        let record = match live.run(plan, seed) {
+            Ok(record) => record,
+            Err(e) if reports.is_empty() => return Err(ValidateError::Live(e)),
+            Err(e) => {
+                stopped = Some(e);
+                break;
+            }
+        };
         named.see(&record.trace);
         reports.push(alone(plan, seed, record));
         tell(Step::Live);
@@ -175,7 +185,7 @@ pub fn validate<L: Live>(
     };
     let (causes, settings) = (named.causes(&model.world), settings(plan, &calibration));
     let validation = crate::report::validation::validate(subject, &simulated, &figures, causes, settings);
-    Ok(Validated { validation, live: reports })
+    Ok(Validated { validation, live: reports, stopped })
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

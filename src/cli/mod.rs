@@ -189,7 +189,7 @@ impl Stop {
                 Exit::NothingRan
             }
             Self::Interrupted => {
-                eprintln!("interrupted: nothing was written, no replica is left");
+                eprintln!("interrupted; no replica is left");
                 Exit::Interrupted
             }
             Self::Child { code, why } => {

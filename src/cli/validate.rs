@@ -80,11 +80,21 @@ impl Validate {
                 print(&console_validation(&done.validation, &options));
             }
         }
-        Ok(Exit::Holds)
+        match done.stopped {
+            None => Ok(Exit::Holds),
+            Some(e) => {
+                eprintln!(
+                    "{} of {} live runs were made; the comparison above is of those",
+                    done.live.len(),
+                    self.repeats
+                );
+                Err(stop(ValidateError::Live(e)))
+            }
+        }
     }
 
     /// The comparison, and a full report of each live run in a folder of its own.
-    fn write(&self, dir: &Path, done: &Validated, command: &str) -> Result<(), WriteError> {
+    fn write<E>(&self, dir: &Path, done: &Validated<E>, command: &str) -> Result<(), WriteError> {
         for (run, seed) in done.live.iter().zip(self.seed..) {
             write_all(&dir.join(format!("live-{seed}")), run, command, None)?;
         }

@@ -13,6 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// Connections of one proxy at a time.
+const CONNECTIONS_MAX: usize = 4096;
+
 /// How the network is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Line {
@@ -47,9 +50,11 @@ impl Proxy {
                     biased;
                     Some(_) = connections.join_next() => {}
                     accepted = listener.accept() => match accepted {
-                        Ok((client, _)) => {
+                        // The router has one connection a request under way; whoever wants more is somebody else.
+                        Ok((client, _)) if connections.len() < CONNECTIONS_MAX => {
                             connections.spawn(forward(client, server, watched.clone()));
                         }
+                        Ok(_) => {}
                         // Out of file descriptors: those that close make room.
                         Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                     }

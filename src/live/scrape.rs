@@ -72,7 +72,8 @@ pub(crate) async fn scrape(http: Http, targets: Targets, mut reading: Reading, n
 
 /// A replica's own gauges.
 async fn gauges(http: &Http, address: SocketAddr, row: GaugeRow, limit: Duration) -> Result<GaugeRow, Trouble> {
-    let reply = http.call(Call::get(address, "/metrics"), limit).await?;
+    let call = Call::get(address, "/metrics").header("accept", openmetrics::CONTENT_TYPE.to_owned());
+    let reply = http.call(call, limit).await?;
     let text = String::from_utf8_lossy(&reply.body);
     let samples = openmetrics::samples(&text).map_err(Trouble::Garbage)?;
     let sum = |name: &str| {
