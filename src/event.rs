@@ -48,7 +48,7 @@ impl Weight {
 pub enum Outcome {
     /// A score was returned.
     Answered,
-    /// The model's run returned an error.
+    /// There was an answer and no score in it: the model's run returned an error, or (live) the server answered nonsense.
     Failed,
     /// No answer within the timeout.
     TimedOut,

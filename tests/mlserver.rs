@@ -160,6 +160,7 @@ fn mlserver_is_rolled_back_by_load_and_unload() {
     let options = Options {
         seed: Seed(1),
         faults: vec![true],
+        keep_requests: true,
         exe: env!("CARGO_BIN_EXE_rollcage").into(),
         runtime: lab.located().path.clone(),
         start_limit: Span::secs(30),

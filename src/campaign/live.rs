@@ -30,13 +30,20 @@ pub struct LiveTrial {
 /// Rows that a foreign server is known by.
 const PROBE_ROWS: usize = 8;
 
-/// Runs a plan live. `faults`: those that take part. `told` hears of facts as they are recorded.
+/// Runs a plan live. `faults`: those that take part; `keep_requests`: every request's end. `told` hears of facts as they are recorded.
 ///
 /// # Errors
 /// See [`LiveError`].
-pub fn run(lab: &Lab, plan: &Plan, seed: u64, faults: FaultSet, told: &mut Told<'_>) -> Result<LiveTrial, LiveError> {
+pub fn run(
+    lab: &Lab,
+    plan: &Plan,
+    seed: u64,
+    faults: FaultSet,
+    keep_requests: bool,
+    told: &mut Told<'_>,
+) -> Result<LiveTrial, LiveError> {
     let start = now();
-    let (record, requests, observed) = record(lab, plan, seed, faults, told)?;
+    let (record, requests, observed) = record(lab, plan, seed, faults, keep_requests, told)?;
     let mut report = alone(plan, seed, record);
     let wall_s = now().duration_since(start).as_secs_f64();
     let requests_per_s = report.requests.requests as f64 / wall_s.max(1e-9);
@@ -49,12 +56,14 @@ fn record(
     plan: &Plan,
     seed: u64,
     faults: FaultSet,
+    keep_requests: bool,
     told: &mut Told<'_>,
 ) -> Result<(RunRecord, Vec<RequestEnd>, Observed), LiveError> {
     let probes = plan.foreign.as_ref().map(|_| probes(lab, plan, seed, &faults)).transpose()?;
     let options = Options {
         seed: Seed(seed),
         faults,
+        keep_requests,
         exe: lab.executable().to_path_buf(),
         runtime: lab.located().path.clone(),
         start_limit: START_LIMIT,
@@ -83,7 +92,7 @@ impl Live for LiveRuns<'_> {
 
     fn calibrate(&mut self, plan: &Plan, seed: u64) -> Result<Calibration, LiveError> {
         let none = vec![false; plan.world.faults.len()];
-        let (_, requests, observed) = record(self.lab, plan, seed, none, &mut |_, _| ())?;
+        let (_, requests, observed) = record(self.lab, plan, seed, none, true, &mut |_, _| ())?;
         let latencies = |version: VersionId| {
             let answered = requests.iter().filter(|e| e.version == version && e.outcome.is_answered());
             (version, answered.map(|e| e.ended.since(e.arrived)).collect())
@@ -99,7 +108,7 @@ impl Live for LiveRuns<'_> {
 
     fn run(&mut self, plan: &Plan, seed: u64) -> Result<RunRecord, LiveError> {
         let all = vec![true; plan.world.faults.len()];
-        record(self.lab, plan, seed, all, &mut |_, _| ()).map(|(record, ..)| record)
+        record(self.lab, plan, seed, all, false, &mut |_, _| ()).map(|(record, ..)| record)
     }
 }
 
@@ -114,7 +123,8 @@ fn probes(lab: &Lab, plan: &Plan, seed: u64, faults: &FaultSet) -> Result<Probes
     let rows = block.features.chunks(block.width.max(1)).take(PROBE_ROWS).map(<[f32]>::to_vec).collect();
     let mut models = lab.models();
     let mut scores = Vec::new();
-    for version in &config.versions {
+    for i in 0..config.versions.len() {
+        let version = faults.shipped(VersionId(i as u16)).0;
         let columns = version.columns.get(SourceId(0).index()).and_then(Option::as_deref);
         let answered = models.block(&version.artifact, columns, &block).map_err(failed)?;
         scores.push(match &*answered {

@@ -7,10 +7,10 @@ use crate::cli::run::{code, quoted, unwritable};
 use crate::cli::{Format, Stop, Which, colour, lab, plan, print};
 use crate::event::{Event, ReplicaState, Verdict};
 use crate::id::Names;
-use crate::live::LiveError;
+use crate::live::{LiveError, Observed};
 use crate::plan::Plan;
 use crate::report::render::{ConsoleOptions, console, requests_csv, summary_json, write_all};
-use crate::time::SimTime;
+use crate::time::{SimTime, Span};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -41,9 +41,15 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn execute(self) -> Result<Exit, Stop> {
         let lab = lab()?;
-        let (plan, scenario) = variant(&lab, &self.which)?;
+        let (mut plan, scenario) = variant(&lab, &self.which)?;
+        if self.no_faults {
+            // They are about a run with its faults.
+            plan.expectations.clear();
+        }
         let faults = vec![!self.no_faults; plan.world.faults.len()];
-        let LiveTrial { report, requests, .. } = watched(&lab, &plan, self.seed, faults, self.quiet)?;
+        let LiveTrial { report, requests, observed } =
+            watched(&lab, &plan, self.seed, faults, self.requests, self.quiet)?;
+        tell_lateness(&observed);
         let policy = self.which.policy.as_ref().map_or(String::new(), |p| format!(" --policy {}", quoted(p)));
         let without = if self.no_faults { " --no-faults" } else { "" };
         let command = format!("rollcage live {}{policy} --seed {}{without}", quoted(&scenario), self.seed);
@@ -72,6 +78,20 @@ impl Live {
     }
 }
 
+/// How late requests were sent is not the servers' doing: a machine that cannot keep the rate measures itself.
+fn tell_lateness(observed: &Observed) {
+    let mut late = observed.lateness.clone();
+    late.sort_unstable();
+    let at = |q: f64| late.get((late.len().saturating_sub(1) as f64 * q) as usize).copied().unwrap_or_default();
+    let (p99, max) = (at(0.99), at(1.0));
+    if p99 > LATE {
+        eprintln!("warning: requests were sent {p99} late at p99 ({max} at most): latencies are also this machine's");
+    }
+}
+
+/// Requests that are sent later than this after their time are not on time.
+const LATE: Span = Span::millis(10);
+
 /// The plan to run live: the scenario's live-sized variant if it names one. And the file it is in.
 pub(super) fn variant(lab: &Lab, which: &Which) -> Result<(Plan, PathBuf), Stop> {
     let own = plan(lab, &which.scenario, which.policy.as_deref())?;
@@ -85,7 +105,14 @@ pub(super) fn variant(lab: &Lab, which: &Which) -> Result<(Plan, PathBuf), Stop>
 }
 
 /// A live run that tells on standard error what happens.
-pub(super) fn watched(lab: &Lab, plan: &Plan, seed: u64, faults: Vec<bool>, quiet: bool) -> Result<LiveTrial, Stop> {
+pub(super) fn watched(
+    lab: &Lab,
+    plan: &Plan,
+    seed: u64,
+    faults: Vec<bool>,
+    requests: bool,
+    quiet: bool,
+) -> Result<LiveTrial, Stop> {
     if !quiet {
         eprintln!("{} · policy {} · seed {seed} · starting replicas", plan.name, plan.policy.name);
     }
@@ -95,7 +122,7 @@ pub(super) fn watched(lab: &Lab, plan: &Plan, seed: u64, faults: Vec<bool>, quie
             eprintln!("  {at}  {line}");
         }
     };
-    run(lab, plan, seed, faults, &mut told).map_err(|e| match e {
+    run(lab, plan, seed, faults, requests, &mut told).map_err(|e| match e {
         LiveError::Interrupted => Stop::Interrupted,
         LiveError::Unsupported(_) => Stop::Usage(e.to_string()),
         LiveError::Environment(_) | LiveError::NotReady(_) => Stop::Environment(e.to_string()),

@@ -6,6 +6,8 @@ use crate::id::VersionId;
 use crate::live::client::{Call, Http, Reply, Trouble, segment};
 use crate::live::clock::Clock;
 use crate::live::message::{Arrival, Strange};
+use crate::live::proxy::UNREACHABLE;
+use crate::live::replica::{ARTIFACT_HEADER, SHED_HEADER};
 use crate::live::v2::{InferRequest, InferResponse, JSON_LENGTH_HEADER, V2Error, WantedOutput};
 use crate::plan::Plan;
 use crate::time::SimTime;
@@ -133,11 +135,6 @@ pub(crate) struct Ended {
     pub(crate) strange: Option<Strange>,
 }
 
-/// The header that tells the digest of the bytes which answered.
-pub(crate) const ARTIFACT: &str = "rollcage-artifact";
-/// The header of an answer that a replica's queue was full.
-const SHED: &str = "rollcage-shed";
-
 /// Sends a request to a replica and waits for its answer, its deadline at most. `end`: its end without an answer.
 pub(crate) async fn dispatch(
     http: &Http,
@@ -182,13 +179,17 @@ pub(crate) async fn dispatch(
             end.outcome = Outcome::Failed;
             strange("garbage", what)
         }
-        Ok(reply) if reply.headers.contains_key(SHED) => {
+        Ok(reply) if reply.headers.contains_key(UNREACHABLE) => {
+            end.outcome = Outcome::Unavailable;
+            None
+        }
+        Ok(reply) if reply.headers.contains_key(SHED_HEADER) => {
             end.outcome = Outcome::Shed;
             None
         }
         Ok(reply) => match port.score(&reply) {
             Ok(score) => {
-                let told = reply.header(ARTIFACT).and_then(Digest::parse);
+                let told = reply.header(ARTIFACT_HEADER).and_then(Digest::parse);
                 end.tainted = port.bad || told.is_some_and(|digest| digest != port.clean);
                 (end.outcome, end.score) = (Outcome::Answered, score);
                 None

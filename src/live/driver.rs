@@ -2,18 +2,19 @@
 
 use crate::control::strategy::native::Controller;
 use crate::event::{
-    Action, ActionEnd, ActionKind, Answer, Event, GaugeRow, Input, Query, QueryResult, ReplicaState, Weight,
+    Action, ActionEnd, ActionKind, Answer, Event, Gap, GaugeRow, Input, Query, QueryResult, ReplicaState, Weight,
 };
 use crate::id::{ActionId, ControllerId, Names, ReplicaId, RequestId, VersionId};
-use crate::live::client::{Call, Http};
+use crate::live::client::{Call, Http, Trouble};
 use crate::live::clock::{Clock, real};
 use crate::live::dispatch::Port;
 use crate::live::fleet::{Pool, Seat, Store};
 use crate::live::gate::{Gate, Weights};
+use crate::live::interrupt::Running;
 use crate::live::message::{Arrival, Happened, Mailbox};
 use crate::live::openmetrics::exposition;
 use crate::live::pace::{Pace, Ready};
-use crate::live::scrape::{Reading, Targets, scrape};
+use crate::live::scrape::{Reading, Targets, Watched, scrape};
 use crate::live::{LiveError, LiveRun, Observed, Options, Told};
 use crate::plan::Plan;
 use crate::report::fold::{Grid, RunFold};
@@ -26,10 +27,10 @@ use crate::world::router::Router;
 use crate::world::telemetry::{Scraped, Telemetry};
 use crate::world::traffic::streams;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::oneshot;
 
 /// What is to come at a time.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +39,10 @@ pub(crate) enum Due {
     Scrape(u64),
     /// A fault starts (`true`) or ends by itself.
     Fault(u16, bool),
-    /// A crash fault strikes again.
-    Again(u16),
+    /// A crash fault strikes again, as planned for then.
+    Again(u16, SimTime),
+    /// A replica is told anew what faults act on it.
+    Apply(ReplicaId),
     /// A replica must be ready by now.
     StartLimit(ReplicaId),
     /// A draining replica must be empty by now.
@@ -48,8 +51,10 @@ pub(crate) enum Due {
     EndLimit(ReplicaId),
 }
 
-/// A scrape is given up after this, or after half the time between two.
+/// The router is given up after this at a scrape, or after half the time between two.
 const SCRAPE_LIMIT: Duration = Duration::from_secs(1);
+/// A replica's gauges are given up after this, or after a quarter of the time between two scrapes: nobody waits long for them.
+const GAUGE_LIMIT: Duration = Duration::from_millis(250);
 /// An order to the router, or a question what a replica serves, is given up after this.
 const CONTROL_LIMIT: Duration = Duration::from_secs(2);
 /// After the last deadline of a request, its end must have been told by now: what is not counts as timed out.
@@ -73,6 +78,12 @@ pub(crate) struct Driver<'a> {
     pub(crate) faults: Faults,
     /// By fault: the replicas it holds.
     pub(crate) hit: Vec<Vec<ReplicaId>>,
+    /// Crash faults that go on: when each is due again.
+    pub(crate) again: BTreeMap<u16, SimTime>,
+    /// Foreign servers: whose turn it is to tell them something.
+    pub(crate) turns: BTreeMap<SocketAddr, Arc<tokio::sync::Mutex<()>>>,
+    /// Something of the machine broke, and the run with it.
+    pub(crate) broken: Option<String>,
     pub(crate) observed: Observed,
     pub(crate) started: bool,
     pub(crate) router: Router,
@@ -83,8 +94,8 @@ pub(crate) struct Driver<'a> {
     timers: BTreeMap<(SimTime, u64), Due>,
     next_timer: u64,
     gate: Gate,
-    /// Weight orders under way: when they were given.
-    splitting: BTreeMap<ActionId, SimTime>,
+    /// When the last order of weights was given that the router does not have yet.
+    splitting: Option<SimTime>,
     /// Requests under way.
     pub(crate) open: BTreeMap<RequestId, (Arrival, VersionId, Option<ReplicaId>)>,
     /// The digests of the streams, once nobody comes any more.
@@ -100,8 +111,15 @@ pub(crate) struct Driver<'a> {
 pub fn run<'a>(plan: &'a Plan, options: &'a Options, told: &'a mut Told<'a>) -> Result<LiveRun, LiveError> {
     let environment = |e: std::io::Error| LiveError::Environment(format!("the run cannot be started: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
+    let running = Running::begin();
     let result = runtime.block_on(async {
         let (to, mut from) = unbounded_channel();
+        let (mut watcher, mailbox) = (running.watcher(), Mailbox(to.clone()));
+        tokio::spawn(async move {
+            if watcher.wait_for(|interrupted| *interrupted).await.is_ok() {
+                mailbox.tell(Happened::Interrupted);
+            }
+        });
         let mut driver = Driver::new(plan, options, Mailbox(to), told).await?;
         driver.found_fleet(&mut from).await?;
         driver.pump(&mut from).await?;
@@ -136,7 +154,6 @@ impl<'a> Driver<'a> {
         let telemetry = Telemetry::new(&seen, names.sources.len(), options.seed, policy.reads_features());
         let environment = |e: std::io::Error| LiveError::Environment(format!("no port for the router: {e}"));
         let gate = Gate::open(mailbox.clone()).await.map_err(environment)?;
-        tokio::spawn(interrupted(mailbox.clone()));
         let mut driver = Self {
             plan,
             options,
@@ -148,17 +165,20 @@ impl<'a> Driver<'a> {
             seats: Vec::new(),
             pools: vec![Pool::default(); config.versions.len()],
             hit: vec![Vec::new(); config.faults.len()],
+            again: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            broken: None,
             observed: Observed::default(),
             started: false,
             router: Router::new(config.versions.len(), config.initial),
             telemetry,
             controller: Controller::new(ControllerId(0), policy, rollout, width, options.seed),
-            recorder: Recorder::new(fold, &names.sources, true),
+            recorder: Recorder::new(fold, &names.sources, options.keep_requests),
             orders: Orders::default(),
             timers: BTreeMap::new(),
             next_timer: 0,
             gate,
-            splitting: BTreeMap::new(),
+            splitting: None,
             open: BTreeMap::new(),
             streams: None,
             last_scrape: SimTime::ZERO,
@@ -209,10 +229,19 @@ impl<'a> Driver<'a> {
         self.serve_controller();
         let last = self.config.horizon + self.config.fleet.timeout + GRACE;
         loop {
+            if let Some(why) = self.broken.take() {
+                return Err(LiveError::Environment(why));
+            }
             if self.now() > self.config.horizon && self.streams.is_some() && self.open.is_empty() {
                 return Ok(());
             }
             if self.now() >= last {
+                // A driver that could not keep the rate still has arrivals before it: they are the ones that waited longest.
+                while self.streams.is_none()
+                    && let Ok(Some(message)) = tokio::time::timeout(real(GRACE), from.recv()).await
+                {
+                    self.handle(message);
+                }
                 self.give_up();
                 return Ok(());
             }
@@ -232,20 +261,23 @@ impl<'a> Driver<'a> {
 
     fn next_wake(&self) -> SimTime {
         let timer = self.timers.keys().next().map(|(at, _)| *at);
-        let wake = self.controller.poll_timeout().filter(|at| *at <= self.config.horizon);
+        let wake = self.controller.poll_timeout().filter(|at| self.acts() && *at <= self.config.horizon);
         // The end of the horizon is a time to look up, too.
         let end = Some(SimTime(self.config.horizon.0 + 1)).filter(|end| *end > self.now());
         [timer, wake, end].into_iter().flatten().min().unwrap_or(SimTime::NEVER)
     }
 
     fn run_timers(&mut self) {
-        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= self.clock.now()) {
+        // What comes due while this runs waits for the next time, so that mail is read between.
+        let now = self.now();
+        while let Some(entry) = self.timers.first_entry().filter(|entry| entry.key().0 <= now) {
             let due = entry.remove();
             match due {
                 Due::Scrape(n) if self.acts() => self.scrape(n),
                 Due::Fault(i, starts) if self.acts() => self.fault_due(i, starts),
-                Due::Again(i) if self.acts() => self.crash_again(i),
-                Due::Scrape(_) | Due::Fault(..) | Due::Again(_) => {}
+                Due::Again(i, planned) if self.acts() => self.crash_again(i, planned),
+                Due::Apply(id) => self.apply_to(id),
+                Due::Scrape(_) | Due::Fault(..) | Due::Again(..) => {}
                 Due::StartLimit(id) => self.start_overdue(id),
                 Due::DrainLimit(id) => self.stop_seat(id),
                 Due::EndLimit(id) => self.kill(id),
@@ -266,7 +298,9 @@ impl<'a> Driver<'a> {
             Happened::Probed(id, digest) => self.probed(id, digest),
             Happened::Gone(id, gone) => self.gone(id, &gone),
             Happened::Scraped(reading) => self.scraped(reading),
-            Happened::Weights(weights, answer) => self.split(&weights, answer),
+            Happened::Weights { controller, epoch, weights, answer } => {
+                let _ = answer.send(self.split(controller, epoch, &weights));
+            }
             Happened::MetricsAsked(answer) => {
                 let metrics = self.telemetry.metrics(self.now(), Vec::new());
                 let _ = answer.send(exposition(&metrics, &self.names));
@@ -275,9 +309,7 @@ impl<'a> Driver<'a> {
             Happened::Answered(action, answer) => self.answered(action, answer),
             Happened::Reloaded(id, result) => self.reloaded(id, result),
             Happened::Unloaded(id, unloaded) => self.unloaded(id, unloaded),
-            Happened::Unslowed(replica, why) => {
-                self.record(Event::Misbehaved { replica, what: format!("it took no latency: {why}") });
-            }
+            Happened::Unslowed(replica, why) => self.unslowed(replica, why),
             Happened::Interrupted => {}
         }
     }
@@ -291,13 +323,6 @@ impl<'a> Driver<'a> {
         if next <= self.config.horizon {
             self.due(next, Due::Scrape(n + 1));
         }
-        let (observations, labels) = match self.telemetry.scrape(at, n) {
-            Scraped::Lost(gap) => {
-                self.record(Event::Gap(gap));
-                return self.deliver(&Input::Gap(gap));
-            }
-            Scraped::Read { observations, labels } => (observations, labels),
-        };
         let row = |seat: &Seat| {
             let row = GaugeRow {
                 version: seat.version,
@@ -306,13 +331,18 @@ impl<'a> Driver<'a> {
                 queued: 0,
                 in_flight: seat.in_flight,
             };
-            (row, seat.metrics_address())
+            (row, self.watched(seat))
         };
         let there =
             self.seats.iter().filter(|seat| !matches!(seat.state, ReplicaState::Stopped | ReplicaState::Crashed));
-        let limit = SCRAPE_LIMIT.min(real(self.config.telemetry.scrape) / 2);
-        let targets = Targets { router: self.gate.address, replicas: there.map(row).collect(), limit };
-        let reading = Reading { at, observations, labels, metrics: Err("not read".to_owned()), silent: Vec::new() };
+        let between = real(self.config.telemetry.scrape);
+        let targets = Targets {
+            router: self.gate.address,
+            replicas: there.map(row).collect(),
+            router_limit: SCRAPE_LIMIT.min(between / 2),
+            replica_limit: GAUGE_LIMIT.min(between / 4),
+        };
+        let reading = Reading { at, n, metrics: Err("not read".to_owned()), silent: Vec::new() };
         tokio::spawn(scrape(self.http.clone(), targets, reading, Arc::clone(&self.names), self.mailbox.clone()));
     }
 
@@ -320,22 +350,32 @@ impl<'a> Driver<'a> {
         if !self.acts() {
             return;
         }
-        for &replica in &reading.silent {
-            self.record(Event::Gap(reading.gap(self.last_scrape, Some(replica))));
+        // A stalled driver may have two under way: the older one has nothing to say any more.
+        if reading.at <= self.last_scrape {
+            return;
         }
         let metrics = std::mem::replace(&mut reading.metrics, Err(String::new()));
         let Ok(mut metrics) = metrics else {
-            let gap = reading.gap(self.last_scrape, None);
+            // Log rows and labels stay where they are, for the next one.
+            let gap = Gap { from: self.last_scrape, to: reading.at, replica: None };
             self.record(Event::Gap(gap));
             return self.deliver(&Input::Gap(gap));
         };
+        let (observations, labels) = match self.telemetry.scrape(reading.at, reading.n) {
+            Scraped::Lost(gap) => {
+                self.record(Event::Gap(gap));
+                return self.deliver(&Input::Gap(gap));
+            }
+            Scraped::Read { observations, labels } => (observations, labels),
+        };
+        self.hear_silence(&reading);
         self.last_scrape = reading.at;
         self.telemetry.keep_totals(reading.at);
         self.observed.telemetry_lag.push(self.now().since(reading.at));
-        for rows in reading.observations {
+        for rows in observations {
             self.deliver(&Input::Observations(rows));
         }
-        for rows in reading.labels {
+        for rows in labels {
             self.deliver(&Input::Labels(rows));
         }
         // What has crashed or stopped says nothing, but that it has is known.
@@ -350,6 +390,31 @@ impl<'a> Driver<'a> {
         metrics.gauges.sort_by_key(|g| g.replica);
         // Metrics come last: with them a scrape is complete.
         self.deliver(&Input::Metrics(metrics));
+    }
+
+    /// Where a replica is read: its own metrics; of a foreign server only whether it is there.
+    fn watched(&self, seat: &Seat) -> Option<Watched> {
+        let server = seat.server?;
+        Some(if seat.process.is_some() { Watched::Metrics(server) } else { Watched::Health(server) })
+    }
+
+    /// Who does not answer a scrape leaves a gap; a foreign server that does not twice in a row is gone.
+    fn hear_silence(&mut self, reading: &Reading) {
+        for i in 0..self.seats.len() {
+            let id = self.seats[i].id;
+            if !reading.silent.contains(&id) {
+                self.seats[i].silences = 0;
+                continue;
+            }
+            self.record(Event::Gap(Gap { from: self.last_scrape, to: reading.at, replica: Some(id) }));
+            self.seats[i].silences += 1;
+            if self.seats[i].silences >= 2 && self.plan.foreign.is_some() && self.seats[i].state == ReplicaState::Ready
+            {
+                let why = "it does not answer any more".to_owned();
+                self.record(Event::Misbehaved { replica: id, what: why.clone() });
+                self.crash(id, why);
+            }
+        }
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -399,7 +464,7 @@ impl<'a> Driver<'a> {
                 let end = ActionEnd::Err(format!("there is no version {}", version.0));
                 self.end_order(controller, id, end);
             }
-            ActionKind::SetWeights(weights) => self.set_weights(controller, id, weights),
+            ActionKind::SetWeights(weights) => self.set_weights(order, weights),
             ActionKind::Query(query) => {
                 self.ask(id, query);
                 self.end_order(controller, id, ActionEnd::Ok);
@@ -409,9 +474,12 @@ impl<'a> Driver<'a> {
     }
 
     pub(crate) fn end_order(&mut self, controller: ControllerId, id: ActionId, end: ActionEnd) {
-        self.splitting.remove(&id);
+        // One that was lost may yet be given again and end: if it is not, the recorder tells at the end of the run.
+        let lost = end == ActionEnd::Lost;
         let result = self.orders.end(controller, id, end);
-        self.record(Event::OrderEnded(result.clone()));
+        if !lost {
+            self.record(Event::OrderEnded(result.clone()));
+        }
         self.deliver(&Input::ActionResult(result));
     }
 
@@ -423,16 +491,18 @@ impl<'a> Driver<'a> {
     }
 
     /// The router is told over HTTP, as a mesh is.
-    fn set_weights(&mut self, controller: ControllerId, id: ActionId, weights: &[(VersionId, Weight)]) {
-        self.splitting.insert(id, self.now());
-        let body = Weights { weights: weights.iter().map(|(v, w)| (v.0, w.0)).collect() };
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+    fn set_weights(&mut self, order: &Action, weights: &[(VersionId, Weight)]) {
+        let (controller, id, epoch) = (order.controller, order.id, order.epoch);
+        self.splitting = Some(self.now());
+        let weights = weights.iter().map(|(v, w)| (v.0, w.0)).collect();
+        let body = serde_json::to_vec(&Weights { controller: controller.0, epoch, weights }).unwrap_or_default();
         let call = Call::put(self.gate.address, "/weights", body);
         let (http, mailbox) = (self.http.clone(), self.mailbox.clone());
         tokio::spawn(async move {
             let end = match http.call(call, CONTROL_LIMIT).await {
                 Ok(reply) if reply.status.is_success() => ActionEnd::Ok,
                 Ok(reply) => ActionEnd::Err(reply.complaint()),
+                Err(Trouble::Unreachable(why)) => ActionEnd::Err(why),
                 // It may or may not have come through.
                 Err(_) => ActionEnd::Lost,
             };
@@ -440,17 +510,26 @@ impl<'a> Driver<'a> {
         });
     }
 
-    fn split(&mut self, weights: &[(VersionId, Weight)], answer: oneshot::Sender<bool>) {
-        let good = self.router.set(weights);
-        if good {
-            // One such order is under way at a time.
-            let given = self.splitting.values().next().copied();
-            let now = self.now();
-            self.observed.control_delay.extend(given.map(|given| now.since(given)));
-            self.record(Event::Weights { weights: self.router.weights() });
-            self.versions_in_traffic();
+    /// The router takes new weights.
+    fn split(
+        &mut self,
+        controller: ControllerId,
+        epoch: u32,
+        weights: &[(VersionId, Weight)],
+    ) -> Result<(), &'static str> {
+        if self.orders.is_superseded(controller, epoch) {
+            return Err("a newer plan has replaced this one");
         }
-        let _ = answer.send(good);
+        if !self.router.set(weights) {
+            return Err("weights do not add up to all traffic over known versions");
+        }
+        if let Some(given) = self.splitting.take() {
+            let now = self.now();
+            self.observed.control_delay.push(now.since(given));
+        }
+        self.record(Event::Weights { weights: self.router.weights() });
+        self.versions_in_traffic();
+        Ok(())
     }
 
     fn versions_in_traffic(&mut self) {
@@ -495,15 +574,19 @@ impl<'a> Driver<'a> {
                 let asked: Vec<_> = self.seats.iter().filter(in_service).map(|s| self.identify(s)).collect();
                 let mailbox = self.mailbox.clone();
                 tokio::spawn(async move {
-                    let mut served = Vec::new();
-                    let mut problem = None;
+                    let mut questions = tokio::task::JoinSet::new();
                     for asked in asked {
                         let (id, version) = (asked.id, asked.version);
-                        match asked.ask(CONTROL_LIMIT).await {
+                        questions.spawn(async move { (id, version, asked.ask(CONTROL_LIMIT).await) });
+                    }
+                    let (mut served, mut problem) = (Vec::new(), None);
+                    for (id, version, answer) in questions.join_all().await {
+                        match answer {
                             Ok(digest) => served.push((id, version, digest)),
                             Err(why) => problem = Some(format!("replica {}: {why}", id.0)),
                         }
                     }
+                    served.sort_unstable_by_key(|(id, ..)| *id);
                     let answer = problem.map_or(Answer::Served(served), Answer::Error);
                     mailbox.tell(Happened::Answered(action, answer));
                 });
@@ -525,22 +608,4 @@ impl<'a> Driver<'a> {
         let (fold, trace, requests) = self.recorder.finish(names, streams);
         LiveRun { record: fold.finish(trace), requests, observed: self.observed }
     }
-}
-
-/// Ctrl-C, or being told to end.
-async fn interrupted(mailbox: Mailbox) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                biased;
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return mailbox.tell(Happened::Interrupted);
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
-    mailbox.tell(Happened::Interrupted);
 }

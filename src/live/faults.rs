@@ -12,15 +12,37 @@ use crate::live::message::Happened;
 use crate::live::proxy::Line;
 use crate::live::v2::LoadRequest;
 use crate::plan::Plan;
-use crate::time::Span;
+use crate::time::{SimTime, Span};
 use crate::world::config::{Bound, Effect};
 use crate::world::faults::{Faults, Transition};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Faults that cannot be made here: a server that was not started here has no process and no disk of ours.
+/// Faults that cannot be made here: a replica takes latencies within limits, and a server that was not started here has no
+/// process and no disk of ours.
 pub(crate) fn check(plan: &Plan, faults: &Faults) -> Result<(), LiveError> {
+    let happening = || plan.world.faults.iter().enumerate().filter(|(i, _)| faults.happens(*i)).map(|(_, fault)| fault);
+    let mut refused: Vec<String> = Vec::new();
+    for fault in happening() {
+        if let Effect::LatencySpike { factor, add, .. } = fault.effect
+            && (!(1.0..=FACTOR_MAX).contains(&factor) || add > ADD_MAX)
+        {
+            let name = &fault.name;
+            refused.push(format!(
+                "fault `{name}`: a replica can be made 1 to {FACTOR_MAX} times slower, and {ADD_MAX} at most"
+            ));
+        }
+    }
     if plan.foreign.is_none() {
-        return Ok(());
+        return if refused.is_empty() { Ok(()) } else { Err(LiveError::Unsupported(refused)) };
+    }
+    for (i, fault) in plan.world.faults.iter().enumerate() {
+        if matches!(fault.effect, Effect::BadRelease { .. }) && !faults.happens(i) {
+            let name = &fault.name;
+            refused.push(format!(
+                "fault `{name}` cannot be left out: which model a foreign server serves is not chosen here"
+            ));
+        }
     }
     let process = |effect: &Effect| {
         matches!(
@@ -28,16 +50,10 @@ pub(crate) fn check(plan: &Plan, faults: &Faults) -> Result<(), LiveError> {
             Effect::CorruptWeights { .. } | Effect::LatencySpike { .. } | Effect::Crash { .. } | Effect::Stall { .. }
         )
     };
-    let refused: Vec<String> = plan
-        .world
-        .faults
-        .iter()
-        .enumerate()
-        .filter(|(i, fault)| faults.happens(*i) && process(&fault.effect))
-        .map(|(_, fault)| {
-            format!("fault `{}` acts on a replica's process or disk, and foreign servers have none here", fault.name)
-        })
-        .collect();
+    for fault in happening().filter(|fault| process(&fault.effect)) {
+        let name = &fault.name;
+        refused.push(format!("fault `{name}` acts on a replica's process or disk, and foreign servers have none here"));
+    }
     if refused.is_empty() { Ok(()) } else { Err(LiveError::Unsupported(refused)) }
 }
 
@@ -82,31 +98,54 @@ impl Driver<'_> {
             return;
         };
         if let Err(e) = self.store.write(version, &corrupted.bytes) {
-            self.record(Event::Misbehaved { replica: ReplicaId(0), what: format!("the store cannot be written: {e}") });
+            self.broken = Some(format!("the artifact store cannot be written: {e}"));
             return;
         }
         if !mapped {
             return;
         }
+        let running: Vec<ReplicaId> = self
+            .seats
+            .iter()
+            .filter(|s| s.version == version && s.state == ReplicaState::Ready)
+            .map(|s| s.id)
+            .collect();
+        running.into_iter().for_each(|id| self.load_anew(id, &corrupted.bytes));
+    }
+
+    /// A replica that became ready with the bytes from before they rotted: mapped pages have rotted under it.
+    pub(crate) fn catch_up(&mut self, id: ReplicaId, loaded: Digest) {
+        let version = self.seats[id.index()].version;
+        for (i, fault) in Arc::clone(&self.config).faults.iter().enumerate() {
+            if let Effect::CorruptWeights { version: v, corrupted, mapped: true, .. } = &fault.effect
+                && *v == version
+                && self.faults.has_started(i)
+                && loaded != corrupted.digest
+            {
+                self.load_anew(id, &corrupted.bytes);
+            }
+        }
+    }
+
+    /// Hands a replica that runs other bytes to serve.
+    fn load_anew(&self, id: ReplicaId, bytes: &[u8]) {
+        let seat = &self.seats[id.index()];
+        let Some(server) = seat.server else { return };
         // Divergence: ONNX Runtime keeps a copy of its own of the weights, so rot in pages mapped from the file is brought in by
         // handing the replica the bytes that are now in the file, behind its digest check, to load in place. Until that is done
         // (some milliseconds) the old bytes answer; bytes that do not load leave the old ones in service, as in the simulated
         // plant.
-        let body = bytes::Bytes::from(LoadRequest::of_bytes("1", &corrupted.bytes).encode());
-        for seat in self.seats.iter().filter(|s| s.version == version && s.state == ReplicaState::Ready) {
-            let Some(server) = seat.server else { continue };
-            let path = format!("/v2/repository/models/{}/load", segment(&self.ports[version.index()].model));
-            let (http, mailbox, id, body) = (self.http.clone(), self.mailbox.clone(), seat.id, body.clone());
-            let asked = self.identify(seat);
-            tokio::spawn(async move {
-                let loaded = match http.call(Call::post(server, &path, body), RELOAD_LIMIT).await {
-                    Ok(reply) if reply.status.is_success() => asked.ask(RELOAD_LIMIT).await,
-                    Ok(reply) => Err(reply.complaint()),
-                    Err(e) => Err(e.to_string()),
-                };
-                mailbox.tell(Happened::Reloaded(id, loaded));
-            });
-        }
+        let body = LoadRequest::of_bytes("1", bytes).encode();
+        let path = format!("/v2/repository/models/{}/load", segment(&self.ports[seat.version.index()].model));
+        let (http, mailbox, asked) = (self.http.clone(), self.mailbox.clone(), self.identify(seat));
+        tokio::spawn(async move {
+            let loaded = match http.call(Call::post(server, &path, body), RELOAD_LIMIT).await {
+                Ok(reply) if reply.status.is_success() => asked.ask(RELOAD_LIMIT).await,
+                Ok(reply) => Err(reply.complaint()),
+                Err(e) => Err(e.to_string()),
+            };
+            mailbox.tell(Happened::Reloaded(id, loaded));
+        });
     }
 
     pub(crate) fn reloaded(&mut self, id: ReplicaId, loaded: Result<Digest, String>) {
@@ -124,17 +163,22 @@ impl Driver<'_> {
     /// Kills replicas, now and every so often while the fault acts.
     fn strike(&mut self, i: u16, version: VersionId, replicas: u32, every: Option<Span>) {
         for id in self.first_ready(version, replicas) {
+            self.seats[id.index()].struck = true;
             self.kill(id);
         }
+        self.again.remove(&i);
         if let Some(every) = every {
             let at = self.now() + every;
-            self.due(at, Due::Again(i));
+            self.again.insert(i, at);
+            self.due(at, Due::Again(i, at));
         }
     }
 
-    pub(crate) fn crash_again(&mut self, i: u16) {
+    /// A crash is due again, unless it has let go, and taken hold anew, since that was planned.
+    pub(crate) fn crash_again(&mut self, i: u16, planned: SimTime) {
         if let Effect::Crash { version, replicas, every } = self.config.faults[usize::from(i)].effect
             && self.faults.is_active(usize::from(i))
+            && self.again.get(&i) == Some(&planned)
         {
             self.strike(i, version, replicas, every);
         }
@@ -171,7 +215,7 @@ impl Driver<'_> {
             proxy.set(line);
         }
         if let Some(process) = &seat.process {
-            let _ = if stopped { process.stop() } else { process.go_on() };
+            if stopped { process.stop() } else { process.go_on() }
         }
         self.slow(id, factor, add);
     }
@@ -180,7 +224,7 @@ impl Driver<'_> {
     fn slow(&mut self, id: ReplicaId, factor: f64, add: Span) {
         let seat = &mut self.seats[id.index()];
         let (Some(server), true) = (seat.server, seat.process.is_some()) else { return };
-        if std::mem::replace(&mut seat.slowed, (factor, add)) == (factor, add) {
+        if std::mem::replace(&mut seat.slowed, Some((factor, add))) == Some((factor, add)) {
             return;
         }
         let body = serde_json::json!({ "add_ns": add.0, "factor": factor }).to_string();
@@ -197,6 +241,19 @@ impl Driver<'_> {
     }
 }
 
+impl Driver<'_> {
+    /// A replica did not take a latency: it is told again a little later.
+    pub(crate) fn unslowed(&mut self, replica: ReplicaId, why: String) {
+        if self.seats[replica.index()].process.is_none() {
+            return;
+        }
+        self.seats[replica.index()].slowed = None;
+        self.record(Event::Misbehaved { replica, what: format!("it took no latency: {why}") });
+        let at = self.now() + TELL_AGAIN;
+        self.due(at, Due::Apply(replica));
+    }
+}
+
 fn slows(bound: Bound, seat: &Seat) -> bool {
     match bound {
         Bound::Version(version) => version == seat.version,
@@ -204,5 +261,10 @@ fn slows(bound: Bound, seat: &Seat) -> bool {
     }
 }
 
+/// The limits of a replica's latency.
+const FACTOR_MAX: f64 = 1e6;
+const ADD_MAX: Span = Span::secs(60);
+/// A replica that could not be told something is told again after this.
+const TELL_AGAIN: Span = Span::millis(500);
 /// A replica that does not take new bytes, or a latency, within this is not going to.
 const RELOAD_LIMIT: Duration = Duration::from_secs(5);

@@ -49,7 +49,13 @@ pub(crate) struct Seat {
     pub(crate) server: Option<SocketAddr>,
     pub(crate) proxy: Option<Proxy>,
     /// How much longer its service was told to take: (factor, add).
-    pub(crate) slowed: (f64, Span),
+    pub(crate) slowed: Option<(f64, Span)>,
+    /// A crash fault killed it: then it is no surprise that it is gone.
+    pub(crate) struck: bool,
+    /// It was told to unload, or a foreign server was.
+    pub(crate) unloading: bool,
+    /// Scrapes in a row that it did not answer.
+    pub(crate) silences: u32,
     /// When each step of its start began: start, listening, verified, loaded.
     steps: Vec<Instant>,
     /// Why it failed to start, if it told.
@@ -60,11 +66,6 @@ impl Seat {
     /// Where requests go.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.proxy.as_ref().map(|proxy| proxy.address)
-    }
-
-    /// Where it is scraped; a foreign server is not.
-    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
-        self.process.as_ref().and(self.server)
     }
 }
 
@@ -94,7 +95,11 @@ impl Store {
 
     /// Puts other bytes there.
     pub(crate) fn write(&self, version: VersionId, bytes: &[u8]) -> std::io::Result<()> {
-        std::fs::write(self.path(version), bytes)
+        // Under another name first: a replica that starts now reads the old bytes or the new.
+        let mut file = tempfile::NamedTempFile::new_in(self.folder.path())?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.persist(self.path(version))?;
+        Ok(())
     }
 }
 
@@ -156,7 +161,10 @@ impl Driver<'_> {
             process: None,
             server: None,
             proxy: None,
-            slowed: (1.0, Span::ZERO),
+            slowed: Some((1.0, Span::ZERO)),
+            struck: false,
+            unloading: false,
+            silences: 0,
             steps: Vec::new(),
             failed: None,
         });
@@ -205,6 +213,8 @@ impl Driver<'_> {
             concurrency: self.config.fleet.concurrency,
             queue: self.config.fleet.queue,
             digest: checked.then_some(artifact.promised),
+            // As base64 in JSON, and room to spare.
+            max_body: artifact.bytes.len() * 2 + (1 << 20),
         };
         match Process::start(id, &start, self.mailbox.clone()) {
             Ok(process) => self.seats[id.index()].process = Some(process),
@@ -278,6 +288,7 @@ impl Driver<'_> {
                 self.record(Event::Loaded { replica: id, version, digest });
                 self.apply_to(id);
                 self.enter(id, ReplicaState::Ready);
+                self.catch_up(id, digest);
             }
             Err(why) => self.fail_start(id, why),
         }
@@ -309,7 +320,6 @@ impl Driver<'_> {
     /// A replica's process has ended.
     pub(crate) fn gone(&mut self, id: ReplicaId, gone: &Gone) {
         let seat = &mut self.seats[id.index()];
-        // What breaks off because of it broke off because of it.
         match seat.state {
             ReplicaState::Draining => self.stopped(id),
             ReplicaState::Stopped | ReplicaState::Crashed => {}
@@ -317,7 +327,16 @@ impl Driver<'_> {
                 let told = seat.failed.clone().or_else(|| gone.last_words.clone());
                 self.fail_start(id, told.unwrap_or_else(|| format!("its process {}", gone.how)));
             }
-            _ => self.crash(id, format!("its process {}", gone.how)),
+            _ => {
+                let why = match &gone.last_words {
+                    Some(words) => format!("its process {}: {words}", gone.how),
+                    None => format!("its process {}", gone.how),
+                };
+                if !seat.struck {
+                    self.record(Event::Misbehaved { replica: id, what: why.clone() });
+                }
+                self.crash(id, why);
+            }
         }
     }
 
@@ -353,7 +372,7 @@ impl Driver<'_> {
         if self.plan.foreign.is_some() {
             return self.unload_foreign(id);
         }
-        match &mut self.seats[id.index()].process {
+        match &self.seats[id.index()].process {
             Some(process) => process.terminate(),
             None => return self.stopped(id),
         }
@@ -362,7 +381,7 @@ impl Driver<'_> {
     }
 
     pub(crate) fn kill(&mut self, id: ReplicaId) {
-        if let Some(process) = &mut self.seats[id.index()].process {
+        if let Some(process) = &self.seats[id.index()].process {
             process.kill();
         }
     }
@@ -397,8 +416,8 @@ impl Driver<'_> {
     /// Ends all replicas: asked first, killed if they do not.
     pub(crate) async fn end_replicas(&mut self, from: &mut UnboundedReceiver<Happened>) {
         let mut left: BTreeSet<ReplicaId> = BTreeSet::new();
-        for seat in &mut self.seats {
-            if let Some(process) = &mut seat.process {
+        for seat in &self.seats {
+            if let Some(process) = &seat.process {
                 process.go_on();
                 process.terminate();
                 left.insert(seat.id);

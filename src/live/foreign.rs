@@ -2,12 +2,13 @@
 //! their answers where they tell no digest.
 
 use crate::digest::Digest;
+use crate::event::ReplicaState;
 use crate::id::{ReplicaId, VersionId};
-use crate::live::client::{Call, Http, segment};
+use crate::live::client::{Call, Http, Trouble, segment};
 use crate::live::clock::real;
 use crate::live::dispatch::Port;
 use crate::live::driver::Driver;
-use crate::live::fleet::Seat;
+use crate::live::fleet::{Seat, is_starting};
 use crate::live::message::Happened;
 use crate::live::proxy::Proxy;
 use crate::live::{Probes, unknown};
@@ -77,6 +78,11 @@ impl Driver<'_> {
         }
     }
 
+    /// A server is told one thing after another, in the order in which it was to be told.
+    fn turn(&mut self, server: SocketAddr) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.turns.entry(server).or_default())
+    }
+
     /// Has a server load a version, and tells when it is ready.
     pub(crate) fn load_foreign(&mut self, id: ReplicaId, host: u32) {
         let servers = self.plan.foreign.as_ref().map(|f| f.servers.as_slice()).unwrap_or_default();
@@ -91,28 +97,43 @@ impl Driver<'_> {
         let seat = &mut self.seats[id.index()];
         (seat.server, seat.proxy) = (Some(server), Some(proxy));
         let asked = self.identify(&self.seats[id.index()]);
-        let mailbox = self.mailbox.clone();
+        let (mailbox, turn) = (self.mailbox.clone(), self.turn(server));
         let limit = self.options.start_limit;
         tokio::spawn(async move {
-            let loaded = tokio::time::timeout(real(limit), load(&asked, server, real(limit))).await;
-            let loaded = loaded.unwrap_or_else(|_| Err(format!("{server}: not ready within {limit}")));
+            let _turn = turn.lock().await;
+            let mut last = String::new();
+            let loaded = tokio::time::timeout(real(limit), load(&asked, server, real(limit), &mut last)).await;
+            let loaded = loaded.unwrap_or_else(|_| Err(format!("not ready within {limit}{}", after(&last))));
             let digest = match loaded {
                 Ok(()) => asked.ask(Duration::from_secs(5)).await.map_err(|why| format!("{server}: {why}")),
-                Err(why) => Err(why),
+                Err(why) => Err(format!("{server}: {why}")),
             };
             mailbox.tell(Happened::Probed(id, digest));
         });
     }
 
-    /// Takes a version off a server.
-    pub(crate) fn unload_foreign(&self, id: ReplicaId) {
+    /// Takes a version off a server, unless it was put there anew in the meantime.
+    pub(crate) fn unload_foreign(&mut self, id: ReplicaId) {
+        let seat = &mut self.seats[id.index()];
+        if std::mem::replace(&mut seat.unloading, true) {
+            return;
+        }
+        let (version, host) = (seat.version, seat.host);
+        let wanted = |s: &Seat| {
+            s.id != id
+                && s.version == version
+                && s.host == host
+                && (is_starting(s.state) || s.state == ReplicaState::Ready)
+        };
+        let Some(server) = seat.server.filter(|_| !self.seats.iter().any(wanted)) else {
+            return self.unloaded(id, Ok(()));
+        };
         let seat = &self.seats[id.index()];
-        let Some(server) = seat.server else { return };
-        let id = seat.id;
         let path = format!("/v2/repository/models/{}/unload", segment(&self.ports[seat.version.index()].model));
         let (http, limit) = (self.http.clone(), real(self.options.start_limit));
-        let mailbox = self.mailbox.clone();
+        let (mailbox, turn) = (self.mailbox.clone(), self.turn(server));
         tokio::spawn(async move {
+            let _turn = turn.lock().await;
             let unloaded = match http.call(Call::post(server, &path, "{}"), limit).await {
                 Ok(reply) if reply.status.is_success() => Ok(()),
                 Ok(reply) => Err(reply.complaint()),
@@ -123,17 +144,22 @@ impl Driver<'_> {
     }
 }
 
-async fn load(asked: &Identify, server: SocketAddr, limit: Duration) -> Result<(), String> {
+fn after(last: &str) -> String {
+    if last.is_empty() { String::new() } else { format!(" ({last})") }
+}
+
+/// `last`: what was wrong last, while there is hope.
+async fn load(asked: &Identify, server: SocketAddr, limit: Duration, last: &mut String) -> Result<(), String> {
     let model = segment(&asked.ports[asked.version.index()].model);
     loop {
         let call = Call::post(server, &format!("/v2/repository/models/{model}/load"), "{}");
-        let reply = asked.http.call(call, limit).await.map_err(|e| format!("{server}: {e}"))?;
-        if reply.status.is_success() {
-            break;
-        }
-        // A server that is still starting itself says so with 503.
-        if reply.status != StatusCode::SERVICE_UNAVAILABLE {
-            return Err(format!("{server}: load of `{model}`: {}", reply.complaint()));
+        match asked.http.call(call, limit).await {
+            Ok(reply) if reply.status.is_success() => break,
+            // A server that is still starting itself says so with 503, or says nothing yet.
+            Ok(reply) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {}
+            Err(Trouble::Unreachable(why)) => *last = format!("no connection: {why}"),
+            Ok(reply) => return Err(format!("load of `{model}`: {}", reply.complaint())),
+            Err(e) => return Err(e.to_string()),
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

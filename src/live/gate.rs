@@ -2,7 +2,7 @@
 //! are. It keeps no state: it asks the driver, which is the router.
 
 use crate::event::Weight;
-use crate::id::VersionId;
+use crate::id::{ControllerId, VersionId};
 use crate::live::message::{Happened, Mailbox};
 use crate::live::openmetrics::CONTENT_TYPE;
 use axum::Router;
@@ -20,6 +20,10 @@ use tokio::task::JoinHandle;
 /// The body of `PUT /weights`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Weights {
+    /// Who orders.
+    pub(crate) controller: u16,
+    /// Of which plan: what a newer one has replaced is refused, however late it comes.
+    pub(crate) epoch: u32,
     /// (version by number, parts per million)
     pub(crate) weights: Vec<(u16, u32)>,
 }
@@ -66,15 +70,15 @@ async fn metrics(State(mailbox): State<Mailbox>) -> Response {
 }
 
 async fn weights(State(mailbox): State<Mailbox>, body: Bytes) -> Response {
-    let Ok(Weights { weights }) = serde_json::from_slice(&body) else {
+    let Ok(Weights { controller, epoch, weights }) = serde_json::from_slice(&body) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let weights = weights.into_iter().map(|(version, weight)| (VersionId(version), Weight(weight))).collect();
+    let weights: Vec<_> = weights.into_iter().map(|(version, weight)| (VersionId(version), Weight(weight))).collect();
     let (answer, answered) = oneshot::channel();
-    mailbox.tell(Happened::Weights(weights, answer));
+    mailbox.tell(Happened::Weights { controller: ControllerId(controller), epoch, weights, answer });
     match answered.await {
-        Ok(true) => StatusCode::NO_CONTENT.into_response(),
-        Ok(false) => (StatusCode::CONFLICT, "weights do not add up to all traffic over known versions").into_response(),
+        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(why)) => (StatusCode::CONFLICT, why).into_response(),
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }

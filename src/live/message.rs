@@ -80,7 +80,16 @@ pub(crate) enum Happened {
     /// A scrape is complete.
     Scraped(Reading),
     /// The router is told its weights.
-    Weights(Vec<(VersionId, Weight)>, oneshot::Sender<bool>),
+    Weights {
+        /// By whom.
+        controller: ControllerId,
+        /// By which of its plans.
+        epoch: u32,
+        /// Which.
+        weights: Vec<(VersionId, Weight)>,
+        /// Whether it took them, or why not.
+        answer: oneshot::Sender<Result<(), &'static str>>,
+    },
     /// The router is asked for its metrics.
     MetricsAsked(oneshot::Sender<String>),
     /// An order was carried out, or could not be.

@@ -21,6 +21,8 @@
 //!
 //! | here | there |
 //! |---|---|
+//! | driver, router, proxies, detectors and replicas share the machine and its clock: what keeps the driver busy makes answers late ([`Observed::lateness`] tells how late requests were sent) | nobody is in anybody's way |
+//! | a reading waits for the slowest replica, a quarter of a second at most | one that does not answer delays nothing |
 //! | service takes what it takes; `latency-spike` adds to it in the replica, `factor` multiplies the time of the run itself | a distribution of the scenario |
 //! | a start takes what it takes | `[fleet] start` |
 //! | telemetry lags by what the scrape takes; `[telemetry] lag` is not added | the declared lag |
@@ -36,6 +38,7 @@ mod faults;
 mod fleet;
 mod foreign;
 mod gate;
+pub mod interrupt;
 mod message;
 mod openmetrics;
 mod pace;
@@ -64,6 +67,8 @@ pub struct Options {
     pub seed: Seed,
     /// Declared faults that take part.
     pub faults: FaultSet,
+    /// Keep every request's end: memory grows with the run.
+    pub keep_requests: bool,
     /// The rollcage executable, which replicas are started from.
     pub exe: PathBuf,
     /// The ONNX Runtime library that replicas load.
@@ -91,7 +96,7 @@ pub struct Probes {
 pub struct LiveRun {
     /// As a simulated run's.
     pub record: RunRecord,
-    /// Every request's end.
+    /// Every request's end, if they were kept.
     pub requests: Vec<RequestEnd>,
     /// What was seen of the machine.
     pub observed: Observed,

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub(crate) struct Start {
     pub(crate) queue: u32,
     /// Bytes with another digest are refused.
     pub(crate) digest: Option<Digest>,
+    /// The longest body it takes: bytes of a model that are pushed have to fit.
+    pub(crate) max_body: usize,
 }
 
 /// A step of a replica's start, as it tells on its standard output: one JSON object a line.
@@ -54,13 +57,13 @@ pub(crate) enum Phase {
     },
 }
 
-/// A process under way.
+/// A process under way. Whoever waits for it also signals it, so that a number which another process has by now is never
+/// signalled.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pid: u32,
     /// Open as long as the driver lives.
     _lifeline: Option<ChildStdin>,
-    kill: Option<tokio::sync::oneshot::Sender<()>>,
+    signals: UnboundedSender<Signal>,
 }
 
 /// Kept of what a replica says on its standard error.
@@ -79,70 +82,71 @@ impl Process {
             .arg(&start.model)
             .arg("--runtime")
             .arg(&start.runtime)
-            .args(["--concurrency", &start.concurrency.to_string(), "--queue", &start.queue.to_string()]);
+            .args(["--concurrency", &start.concurrency.to_string(), "--queue", &start.queue.to_string()])
+            .args(["--max-body", &start.max_body.to_string()]);
         if let Some(digest) = start.digest {
             command.args(["--digest", &digest.to_string()]);
         }
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
-        let pid = child.id().unwrap_or_default();
         let lifeline = child.stdin.take();
-        let (kill, killed) = tokio::sync::oneshot::channel();
-        tokio::spawn(watch(id, child, killed, mailbox));
-        Ok(Self { pid, _lifeline: lifeline, kill: Some(kill) })
+        let (signals, asked) = unbounded_channel();
+        tokio::spawn(watch(id, child, asked, mailbox));
+        Ok(Self { _lifeline: lifeline, signals })
     }
 
     /// Ends it at once, as a crash does.
-    pub(crate) fn kill(&mut self) {
-        if let Some(kill) = self.kill.take() {
-            let _ = kill.send(());
-        }
+    pub(crate) fn kill(&self) {
+        let _ = self.signals.send(Signal::Kill);
     }
 
     /// Asks it to end.
-    pub(crate) fn terminate(&mut self) {
-        if !self.signal(Signal::Terminate) {
-            self.kill();
-        }
+    pub(crate) fn terminate(&self) {
+        let _ = self.signals.send(Signal::Terminate);
     }
 
     /// Stops it where it stands.
-    pub(crate) fn stop(&self) -> bool {
-        self.signal(Signal::Stop)
+    pub(crate) fn stop(&self) {
+        let _ = self.signals.send(Signal::Stop);
     }
 
     /// Lets it go on.
-    pub(crate) fn go_on(&self) -> bool {
-        self.signal(Signal::Continue)
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, signal: Signal) -> bool {
-        use rustix::process::{Pid, Signal as Unix, kill_process};
-        let signal = match signal {
-            Signal::Terminate => Unix::TERM,
-            Signal::Stop => Unix::STOP,
-            Signal::Continue => Unix::CONT,
-        };
-        // While `kill` is here the process was not waited for, so that the number is still its own.
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).filter(|_| self.kill.is_some());
-        pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
-    }
-
-    #[cfg(not(unix))]
-    fn signal(&self, _: Signal) -> bool {
-        false
+    pub(crate) fn go_on(&self) {
+        let _ = self.signals.send(Signal::Continue);
     }
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Signal {
+    Kill,
     Terminate,
     Stop,
     Continue,
 }
 
-async fn watch(id: ReplicaId, mut child: Child, mut killed: tokio::sync::oneshot::Receiver<()>, mailbox: Mailbox) {
+#[cfg(unix)]
+fn send(child: &mut Child, signal: Signal) {
+    use rustix::process::{Pid, Signal as Unix, kill_process};
+    let signal = match signal {
+        Signal::Kill => Unix::KILL,
+        Signal::Terminate => Unix::TERM,
+        Signal::Stop => Unix::STOP,
+        Signal::Continue => Unix::CONT,
+    };
+    // None once it was waited for.
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let _ = pid.map(|pid| kill_process(pid, signal));
+}
+
+/// Elsewhere there is one way to end a process, and none to stop it.
+#[cfg(not(unix))]
+fn send(child: &mut Child, signal: Signal) {
+    if matches!(signal, Signal::Kill | Signal::Terminate) {
+        let _ = child.start_kill();
+    }
+}
+
+async fn watch(id: ReplicaId, mut child: Child, mut asked: UnboundedReceiver<Signal>, mailbox: Mailbox) {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let phases = async {
         let Some(stdout) = stdout else { return };
@@ -165,13 +169,18 @@ async fn watch(id: ReplicaId, mut child: Child, mut killed: tokio::sync::oneshot
         kept
     };
     let end = async {
-        let status = tokio::select! {
-            biased;
-            status = child.wait() => status,
-            // The sender is gone when the driver lets go of the process: then it has to end as well.
-            _ = &mut killed => {
-                let _ = child.start_kill();
-                child.wait().await
+        let status = loop {
+            tokio::select! {
+                biased;
+                status = child.wait() => break status,
+                signal = asked.recv() => match signal {
+                    Some(signal) => send(&mut child, signal),
+                    // The driver has let go of it: then it has to end as well.
+                    None => {
+                        let _ = child.start_kill();
+                        break child.wait().await;
+                    }
+                },
             }
         };
         status.map_or_else(|e| e.to_string(), words)

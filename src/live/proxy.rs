@@ -12,9 +12,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Connections of one proxy at a time.
-const CONNECTIONS_MAX: usize = 4096;
+const CONNECTIONS_MAX: usize = 512;
 
 /// How the network is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +78,9 @@ impl Drop for Proxy {
 }
 
 async fn forward(client: TcpStream, server: SocketAddr, line: watch::Receiver<Line>) {
-    let Ok(server) = TcpStream::connect(server).await else { return };
+    let Ok(Ok(server)) = timeout(CONNECT, TcpStream::connect(server)).await else {
+        return refuse(client).await;
+    };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     // An end on one side ends the other: HTTP has no use for half a connection.
@@ -99,17 +102,47 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut line: watch::
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        // A proxy that is gone lets nothing pass either.
-        if line.wait_for(|line| !line.cut).await.is_err() || to.write_all(&buffer[..n]).await.is_err() {
+        tokio::select! {
+            biased;
+            // A proxy that is gone lets nothing pass either.
+            open = line.wait_for(|line| !line.cut) => if open.is_err() { return },
+            // Who gives up during a cut closes his end: then there is nobody to hold anything back for.
+            () = ended(&mut from) => return,
+        }
+        if to.write_all(&buffer[..n]).await.is_err() {
             return;
         }
     }
 }
 
+/// Waits until the other end has closed; while it has more to say it has not.
+async fn ended(from: &mut OwnedReadHalf) {
+    let mut more = [0];
+    while let Ok(1..) = from.peek(&mut more).await {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// A server that takes no connection: told apart from one that took the request and went away.
+async fn refuse(mut client: TcpStream) {
+    let mut request = vec![0; 64 << 10];
+    let _ = timeout(CONNECT, client.read(&mut request)).await;
+    let head =
+        format!("HTTP/1.1 502 Bad Gateway\r\n{UNREACHABLE}: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let _ = client.write_all(head.as_bytes()).await;
+    let _ = client.shutdown().await;
+}
+
+/// The header of the answer in the place of a server that takes no connection.
+pub(crate) const UNREACHABLE: &str = "rollcage-unreachable";
+/// A server on this machine, or near it, that takes no connection within this takes none.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Between two looks whether a user has gone who has said more than was passed on.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::timeout;
 
     /// A server that echoes, and a connection to it through a proxy.
     async fn echo() -> (Proxy, TcpStream) {
@@ -160,6 +193,8 @@ mod tests {
             proxy.set(Line { delay: Duration::from_millis(100), ..Line::default() });
             let early = timeout(Duration::from_millis(90), round_trip(&mut stream)).await;
             assert!(early.is_err(), "not before the delay");
+            let mut late = [0; 4];
+            timeout(Duration::from_secs(5), stream.read_exact(&mut late)).await.expect("after it").expect("echoed");
         });
     }
 

@@ -18,13 +18,17 @@ impl Driver<'_> {
         let request = arrival.request();
         let chosen = self.least_loaded(version, request.ordinal);
         self.open.insert(request, (arrival.clone(), version, chosen));
-        let end = arrival.unanswered(version, chosen, Outcome::Unavailable, now);
+        let deadline = arrived + self.config.fleet.timeout;
+        let end = if now < deadline {
+            arrival.unanswered(version, chosen, Outcome::Unavailable, now)
+        } else {
+            arrival.unanswered(version, chosen, Outcome::TimedOut, deadline)
+        };
         let Some(seat) = chosen.and_then(|id| self.seats.get_mut(id.index())) else {
             return self.end(end, &arrival, None);
         };
         let Some(address) = seat.address() else { return self.end(end, &arrival, None) };
         seat.in_flight += 1;
-        let deadline = arrived + self.config.fleet.timeout;
         let (http, ports, mailbox, clock) =
             (self.http.clone(), Arc::clone(&self.ports), self.mailbox.clone(), self.clock);
         tokio::spawn(async move {
@@ -50,7 +54,8 @@ impl Driver<'_> {
         if let Some(id) = end.replica {
             let seat = &mut self.seats[id.index()];
             seat.in_flight = seat.in_flight.saturating_sub(1);
-            let news = strange.filter(|s| seat.strange.insert(s.kind));
+            // What breaks off because a fault killed it needs no telling.
+            let news = strange.filter(|s| !(seat.struck && s.kind == "broken") && seat.strange.insert(s.kind));
             end.tainted &= end.outcome.is_answered();
             if let Some(strange) = news {
                 self.record(Event::Misbehaved { replica: id, what: strange.what });

@@ -1,6 +1,7 @@
-//! Owns the scrape: the router's `/metrics` and those of all replicas, over HTTP, each with its own lag and its own limit.
+//! Owns the scrape: the router's `/metrics` and those of all replicas, over HTTP, at the same time and within limits. What comes of it is told when
+//! all have answered or have been given up.
 
-use crate::event::{Gap, GaugeRow, Labels, Metrics, Observations};
+use crate::event::{GaugeRow, Metrics};
 use crate::id::{Names, ReplicaId};
 use crate::live::client::{Call, Http, Trouble};
 use crate::live::message::{Happened, Mailbox};
@@ -16,10 +17,8 @@ use tokio::task::JoinSet;
 pub(crate) struct Reading {
     /// When it began.
     pub(crate) at: SimTime,
-    /// Rows of the router's log since the last one.
-    pub(crate) observations: Vec<Observations>,
-    /// Labels that became known since.
-    pub(crate) labels: Vec<Labels>,
+    /// Its number.
+    pub(crate) n: u64,
     /// What the router and the replicas told; or why the router could not be read.
     pub(crate) metrics: Result<Metrics, String>,
     /// Replicas that did not answer.
@@ -31,26 +30,40 @@ pub(crate) struct Reading {
 pub(crate) struct Targets {
     /// The router.
     pub(crate) router: SocketAddr,
-    /// Replicas that run, with their state, and where they are read; `None`: a server that has no `/metrics` we know.
-    pub(crate) replicas: Vec<(GaugeRow, Option<SocketAddr>)>,
-    /// How long each may take.
-    pub(crate) limit: Duration,
+    /// Replicas that are there, with their state, and where they are read; `None`: nowhere yet.
+    pub(crate) replicas: Vec<(GaugeRow, Option<Watched>)>,
+    /// How long the router may take.
+    pub(crate) router_limit: Duration,
+    /// How long each replica may take; the reading waits for the slowest.
+    pub(crate) replica_limit: Duration,
+}
+
+/// What is read of a replica.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Watched {
+    /// The metrics of one of ours.
+    Metrics(SocketAddr),
+    /// Whether a foreign server is there at all.
+    Health(SocketAddr),
 }
 
 /// Reads everything and tells it to `mailbox`.
 pub(crate) async fn scrape(http: Http, targets: Targets, mut reading: Reading, names: Arc<Names>, mailbox: Mailbox) {
     let mut replicas = JoinSet::new();
-    for (row, address) in targets.replicas {
-        let (http, limit) = (http.clone(), targets.limit);
+    for (row, watched) in targets.replicas {
+        let (http, limit) = (http.clone(), targets.replica_limit);
         replicas.spawn(async move {
-            match address {
-                Some(address) => gauges(&http, address, row, limit).await,
+            let read = match watched {
+                Some(Watched::Metrics(address)) => gauges(&http, address, row, limit).await,
+                Some(Watched::Health(address)) => {
+                    http.call(Call::get(address, "/v2/health/live"), limit).await.map(|_| row)
+                }
                 None => Ok(row),
-            }
-            .map_err(|_| row.replica)
+            };
+            read.map_err(|_| row.replica)
         });
     }
-    let router = http.call(Call::get(targets.router, "/metrics"), targets.limit).await;
+    let router = http.call(Call::get(targets.router, "/metrics"), targets.router_limit).await;
     reading.metrics = router
         .map_err(|e| e.to_string())
         .and_then(|reply| openmetrics::metrics(&String::from_utf8_lossy(&reply.body), &names, reading.at));
@@ -86,10 +99,3 @@ async fn gauges(http: &Http, address: SocketAddr, row: GaugeRow, limit: Duration
 /// Gauges of a rollcage replica.
 const QUEUED: &str = "rollcage_infer_queued";
 const IN_FLIGHT: &str = "rollcage_infer_in_flight";
-
-impl Reading {
-    /// The gap that a scrape leaves which brought nothing.
-    pub(crate) const fn gap(&self, from: SimTime, replica: Option<ReplicaId>) -> Gap {
-        Gap { from, to: self.at, replica }
-    }
-}

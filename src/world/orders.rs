@@ -30,8 +30,12 @@ impl Orders {
     /// Takes note of an order.
     pub fn admit(&mut self, order: &Action) -> Admission {
         let key = (order.controller, order.id);
-        if let Some(end) = self.ends.get(&key) {
-            return end.clone().map_or(Admission::UnderWay, Admission::Over);
+        match self.ends.get(&key) {
+            None => {}
+            Some(None) => return Admission::UnderWay,
+            // Nobody knows whether it was carried out: it is carried out again.
+            Some(Some(ActionEnd::Lost)) => {}
+            Some(Some(end)) => return Admission::Over(end.clone()),
         }
         self.ends.insert(key, None);
         let newest = self.epochs.entry(order.controller).or_default();
@@ -46,6 +50,12 @@ impl Orders {
     pub fn end(&mut self, controller: ControllerId, action: ActionId, end: ActionEnd) -> ActionResult {
         self.ends.insert((controller, action), Some(end.clone()));
         ActionResult { action, end }
+    }
+
+    /// Whether a newer plan of the same controller has been seen: an order of this epoch has no say any more.
+    #[must_use]
+    pub fn is_superseded(&self, controller: ControllerId, epoch: u32) -> bool {
+        self.epochs.get(&controller).is_some_and(|newest| epoch < *newest)
     }
 
     /// A scale order is under way until its pool is what it should be.

@@ -35,6 +35,19 @@ pub(crate) fn foreign(
         let help = did_you_mean(name, versions, "models");
         found.push(at.wrong_key(format!("unknown model `{name}`")).label("no such model").maybe_help(help));
     }
+    let known = |version: &str| wire.models.get(version).and_then(|m| m.name.as_deref()).unwrap_or(version).to_owned();
+    for (i, version) in versions.iter().enumerate() {
+        let name = known(version);
+        if let Some(other) = versions[..i].iter().find(|other| known(other) == name) {
+            let message = format!("`{other}` and `{version}` are both `{name}` on the servers");
+            found.push(
+                place
+                    .at("models")
+                    .wrong(message)
+                    .help("each version needs a model of its own there: its load puts it on, its unload takes it off"),
+            );
+        }
+    }
     let model = |version: &&str| {
         let model = wire.models.get(*version).cloned().unwrap_or_default();
         ForeignModel {
