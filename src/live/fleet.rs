@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+/// Whoever starts a replica has so long to say why it is not ready, before it is only said that it is not.
+const REASON: Span = Span::secs(6);
 /// A replica that was asked to end is killed after this.
 const END_LIMIT: Span = Span::secs(2);
 
@@ -116,7 +118,7 @@ impl Driver<'_> {
                 self.begin(id);
             }
         }
-        let limit = tokio::time::sleep(real(self.options.start_limit));
+        let limit = tokio::time::sleep(real(self.options.start_limit + REASON));
         tokio::pin!(limit);
         while self.seats.iter().any(|seat| is_starting(seat.state)) {
             tokio::select! {
@@ -197,7 +199,7 @@ impl Driver<'_> {
     fn begin(&mut self, id: ReplicaId) {
         self.step(id);
         self.enter(id, ReplicaState::Fetching);
-        let limit = self.now() + self.options.start_limit;
+        let limit = self.now() + self.options.start_limit + REASON;
         self.due(limit, Due::StartLimit(id));
         let seat = &self.seats[id.index()];
         let (version, host) = (seat.version, seat.host);
