@@ -1,9 +1,7 @@
 //! Owns the pump of a live run: one mailbox, one clock, the timers, the router, and the controller between them.
 
 use crate::control::strategy::native::Controller;
-use crate::event::{
-    Action, ActionEnd, ActionKind, Answer, Event, Gap, GaugeRow, Input, Query, QueryResult, ReplicaState, Weight,
-};
+use crate::event::{Action, ActionEnd, ActionKind, Answer, Event, Input, Query, QueryResult, ReplicaState, Weight};
 use crate::id::{ActionId, ControllerId, Names, ReplicaId, RequestId, VersionId};
 use crate::live::client::{Call, Http, Trouble};
 use crate::live::clock::{Clock, real};
@@ -14,7 +12,6 @@ use crate::live::interrupt::Running;
 use crate::live::message::{Arrival, Happened, Mailbox};
 use crate::live::openmetrics::exposition;
 use crate::live::pace::{Pace, Ready};
-use crate::live::scrape::{Reading, Targets, Watched, scrape};
 use crate::live::{LiveError, LiveRun, Observed, Options, Told};
 use crate::plan::Plan;
 use crate::report::fold::{Grid, RunFold};
@@ -24,7 +21,7 @@ use crate::world::config::WorldConfig;
 use crate::world::faults::{Faults, Transition};
 use crate::world::orders::{Admission, Orders};
 use crate::world::router::Router;
-use crate::world::telemetry::{Scraped, Telemetry};
+use crate::world::telemetry::Telemetry;
 use crate::world::traffic::streams;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -51,10 +48,6 @@ pub(crate) enum Due {
     EndLimit(ReplicaId),
 }
 
-/// The router is given up after this at a scrape, or after half the time between two.
-const SCRAPE_LIMIT: Duration = Duration::from_secs(1);
-/// A replica's gauges are given up after this, or after a quarter of the time between two scrapes: nobody waits long for them.
-const GAUGE_LIMIT: Duration = Duration::from_millis(250);
 /// An order to the router, or a question what a replica serves, is given up after this.
 const CONTROL_LIMIT: Duration = Duration::from_secs(2);
 /// After the last deadline of a request, its end must have been told by now: what is not counts as timed out.
@@ -93,14 +86,14 @@ pub(crate) struct Driver<'a> {
     orders: Orders,
     timers: BTreeMap<(SimTime, u64), Due>,
     next_timer: u64,
-    gate: Gate,
+    pub(crate) gate: Gate,
     /// When the last order of weights was given that the router does not have yet.
     splitting: Option<SimTime>,
     /// Requests under way.
     pub(crate) open: BTreeMap<RequestId, (Arrival, VersionId, Option<ReplicaId>)>,
     /// The digests of the streams, once nobody comes any more.
     streams: Option<Vec<(String, String)>>,
-    last_scrape: SimTime,
+    pub(crate) last_scrape: SimTime,
     told: &'a mut Told<'a>,
 }
 
@@ -209,7 +202,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Has the run begun, and not ended: beyond the horizon nobody reads, decides or acts.
-    fn acts(&self) -> bool {
+    pub(crate) fn acts(&self) -> bool {
         self.started && self.now() <= self.config.horizon
     }
 
@@ -311,109 +304,6 @@ impl<'a> Driver<'a> {
             Happened::Unloaded(id, unloaded) => self.unloaded(id, unloaded),
             Happened::Unslowed(replica, why) => self.unslowed(replica, why),
             Happened::Interrupted => {}
-        }
-    }
-
-    // -----------------------------------------------------------------------------------------------------------------
-    // Telemetry
-
-    fn scrape(&mut self, n: u64) {
-        let at = self.now();
-        let next = SimTime(self.config.telemetry.scrape.0.saturating_mul(n + 1));
-        if next <= self.config.horizon {
-            self.due(next, Due::Scrape(n + 1));
-        }
-        let row = |seat: &Seat| {
-            let row = GaugeRow {
-                version: seat.version,
-                replica: seat.id,
-                state: seat.state,
-                queued: 0,
-                in_flight: seat.in_flight,
-            };
-            (row, self.watched(seat))
-        };
-        let there =
-            self.seats.iter().filter(|seat| !matches!(seat.state, ReplicaState::Stopped | ReplicaState::Crashed));
-        let between = real(self.config.telemetry.scrape);
-        let targets = Targets {
-            router: self.gate.address,
-            replicas: there.map(row).collect(),
-            router_limit: SCRAPE_LIMIT.min(between / 2),
-            replica_limit: GAUGE_LIMIT.min(between / 4),
-        };
-        let reading = Reading { at, n, metrics: Err("not read".to_owned()), silent: Vec::new() };
-        tokio::spawn(scrape(self.http.clone(), targets, reading, Arc::clone(&self.names), self.mailbox.clone()));
-    }
-
-    fn scraped(&mut self, mut reading: Reading) {
-        if !self.acts() {
-            return;
-        }
-        // A stalled driver may have two under way: the older one has nothing to say any more.
-        if reading.at <= self.last_scrape {
-            return;
-        }
-        let metrics = std::mem::replace(&mut reading.metrics, Err(String::new()));
-        let Ok(mut metrics) = metrics else {
-            // Log rows and labels stay where they are, for the next one.
-            let gap = Gap { from: self.last_scrape, to: reading.at, replica: None };
-            self.record(Event::Gap(gap));
-            return self.deliver(&Input::Gap(gap));
-        };
-        let (observations, labels) = match self.telemetry.scrape(reading.at, reading.n) {
-            Scraped::Lost(gap) => {
-                self.record(Event::Gap(gap));
-                return self.deliver(&Input::Gap(gap));
-            }
-            Scraped::Read { observations, labels } => (observations, labels),
-        };
-        self.hear_silence(&reading);
-        self.last_scrape = reading.at;
-        self.telemetry.keep_totals(reading.at);
-        self.observed.telemetry_lag.push(self.now().since(reading.at));
-        for rows in observations {
-            self.deliver(&Input::Observations(rows));
-        }
-        for rows in labels {
-            self.deliver(&Input::Labels(rows));
-        }
-        // What has crashed or stopped says nothing, but that it has is known.
-        for seat in &self.seats {
-            if matches!(seat.state, ReplicaState::Stopped | ReplicaState::Crashed) {
-                let row =
-                    GaugeRow { version: seat.version, replica: seat.id, state: seat.state, queued: 0, in_flight: 0 };
-                metrics.gauges.retain(|g| g.replica != seat.id);
-                metrics.gauges.push(row);
-            }
-        }
-        metrics.gauges.sort_by_key(|g| g.replica);
-        // Metrics come last: with them a scrape is complete.
-        self.deliver(&Input::Metrics(metrics));
-    }
-
-    /// Where a replica is read: its own metrics; of a foreign server only whether it is there.
-    fn watched(&self, seat: &Seat) -> Option<Watched> {
-        let server = seat.server?;
-        Some(if seat.process.is_some() { Watched::Metrics(server) } else { Watched::Health(server) })
-    }
-
-    /// Who does not answer a scrape leaves a gap; a foreign server that does not twice in a row is gone.
-    fn hear_silence(&mut self, reading: &Reading) {
-        for i in 0..self.seats.len() {
-            let id = self.seats[i].id;
-            if !reading.silent.contains(&id) {
-                self.seats[i].silences = 0;
-                continue;
-            }
-            self.record(Event::Gap(Gap { from: self.last_scrape, to: reading.at, replica: Some(id) }));
-            self.seats[i].silences += 1;
-            if self.seats[i].silences >= 2 && self.plan.foreign.is_some() && self.seats[i].state == ReplicaState::Ready
-            {
-                let why = "it does not answer any more".to_owned();
-                self.record(Event::Misbehaved { replica: id, what: why.clone() });
-                self.crash(id, why);
-            }
         }
     }
 

@@ -1,16 +1,25 @@
-//! Owns the scrape: the router's `/metrics` and those of all replicas, over HTTP, at the same time and within limits. What comes of it is told when
-//! all have answered or have been given up.
+//! Owns the scrape: the router's `/metrics` and those of all replicas, over HTTP, at the same time and within limits. What comes
+//! of it is told when all have answered or have been given up.
 
-use crate::event::{GaugeRow, Metrics};
+use crate::event::{Event, Gap, GaugeRow, Input, Metrics, ReplicaState};
 use crate::id::{Names, ReplicaId};
 use crate::live::client::{Call, Http, Trouble};
+use crate::live::clock::real;
+use crate::live::driver::{Driver, Due};
+use crate::live::fleet::Seat;
 use crate::live::message::{Happened, Mailbox};
 use crate::live::openmetrics;
 use crate::time::SimTime;
+use crate::world::telemetry::Scraped;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+
+/// The router is given up after this at a scrape, or after half the time between two.
+const SCRAPE_LIMIT: Duration = Duration::from_secs(1);
+/// A replica's gauges are given up after this, or after a quarter of the time between two scrapes: nobody waits long for them.
+const GAUGE_LIMIT: Duration = Duration::from_millis(250);
 
 /// What one scrape brought.
 #[derive(Debug)]
@@ -48,7 +57,7 @@ pub(crate) enum Watched {
 }
 
 /// Reads everything and tells it to `mailbox`.
-pub(crate) async fn scrape(http: Http, targets: Targets, mut reading: Reading, names: Arc<Names>, mailbox: Mailbox) {
+async fn read(http: Http, targets: Targets, mut reading: Reading, names: Arc<Names>, mailbox: Mailbox) {
     let mut replicas = JoinSet::new();
     for (row, watched) in targets.replicas {
         let (http, limit) = (http.clone(), targets.replica_limit);
@@ -99,3 +108,105 @@ async fn gauges(http: &Http, address: SocketAddr, row: GaugeRow, limit: Duration
 /// Gauges of a rollcage replica.
 const QUEUED: &str = "rollcage_infer_queued";
 const IN_FLIGHT: &str = "rollcage_infer_in_flight";
+
+impl Driver<'_> {
+    pub(crate) fn scrape(&mut self, n: u64) {
+        let at = self.now();
+        let next = SimTime(self.config.telemetry.scrape.0.saturating_mul(n + 1));
+        if next <= self.config.horizon {
+            self.due(next, Due::Scrape(n + 1));
+        }
+        let row = |seat: &Seat| {
+            let row = GaugeRow {
+                version: seat.version,
+                replica: seat.id,
+                state: seat.state,
+                queued: 0,
+                in_flight: seat.in_flight,
+            };
+            (row, self.watched(seat))
+        };
+        let there =
+            self.seats.iter().filter(|seat| !matches!(seat.state, ReplicaState::Stopped | ReplicaState::Crashed));
+        let between = real(self.config.telemetry.scrape);
+        let targets = Targets {
+            router: self.gate.address,
+            replicas: there.map(row).collect(),
+            router_limit: SCRAPE_LIMIT.min(between / 2),
+            replica_limit: GAUGE_LIMIT.min(between / 4),
+        };
+        let reading = Reading { at, n, metrics: Err("not read".to_owned()), silent: Vec::new() };
+        tokio::spawn(read(self.http.clone(), targets, reading, Arc::clone(&self.names), self.mailbox.clone()));
+    }
+
+    pub(crate) fn scraped(&mut self, mut reading: Reading) {
+        if !self.acts() {
+            return;
+        }
+        // A stalled driver may have two under way: the older one has nothing to say any more.
+        if reading.at <= self.last_scrape {
+            return;
+        }
+        let metrics = std::mem::replace(&mut reading.metrics, Err(String::new()));
+        let Ok(mut metrics) = metrics else {
+            // Log rows and labels stay where they are, for the next one.
+            let gap = Gap { from: self.last_scrape, to: reading.at, replica: None };
+            self.record(Event::Gap(gap));
+            return self.deliver(&Input::Gap(gap));
+        };
+        let (observations, labels) = match self.telemetry.scrape(reading.at, reading.n) {
+            Scraped::Lost(gap) => {
+                self.record(Event::Gap(gap));
+                return self.deliver(&Input::Gap(gap));
+            }
+            Scraped::Read { observations, labels } => (observations, labels),
+        };
+        self.hear_silence(&reading);
+        self.last_scrape = reading.at;
+        self.telemetry.keep_totals(reading.at);
+        self.observed.telemetry_lag.push(self.now().since(reading.at));
+        for rows in observations {
+            self.deliver(&Input::Observations(rows));
+        }
+        for rows in labels {
+            self.deliver(&Input::Labels(rows));
+        }
+        // What has crashed or stopped says nothing, but that it has is known.
+        for seat in &self.seats {
+            if matches!(seat.state, ReplicaState::Stopped | ReplicaState::Crashed) {
+                let row =
+                    GaugeRow { version: seat.version, replica: seat.id, state: seat.state, queued: 0, in_flight: 0 };
+                metrics.gauges.retain(|g| g.replica != seat.id);
+                metrics.gauges.push(row);
+            }
+        }
+        metrics.gauges.sort_by_key(|g| g.replica);
+        // Metrics come last: with them a scrape is complete.
+        self.deliver(&Input::Metrics(metrics));
+    }
+
+    /// Where a replica is read: its own metrics; of a foreign server only whether it is there.
+    fn watched(&self, seat: &Seat) -> Option<Watched> {
+        let server = seat.server?;
+        Some(if seat.process.is_some() { Watched::Metrics(server) } else { Watched::Health(server) })
+    }
+
+    /// Who does not answer a scrape leaves a gap; a foreign server that does not twice in a row is gone.
+    fn hear_silence(&mut self, reading: &Reading) {
+        for i in 0..self.seats.len() {
+            let id = self.seats[i].id;
+            if !reading.silent.contains(&id) {
+                self.seats[i].silences = 0;
+                continue;
+            }
+            self.record(Event::Gap(Gap { from: self.last_scrape, to: reading.at, replica: Some(id) }));
+            self.seats[i].silences += 1;
+            if self.seats[i].silences >= 2 && self.plan.foreign.is_some() && self.seats[i].state == ReplicaState::Ready
+            {
+                let why = "it does not answer any more".to_owned();
+                self.record(Event::Misbehaved { replica: id, what: why.clone() });
+                self.crash(id, why);
+            }
+        }
+    }
+}
