@@ -228,8 +228,8 @@ fn kept(validation: &Validation) -> Option<String> {
         names.dedup();
         (!names.is_empty()).then(|| format!("{note}: {}", names.join(", ")))
     };
-    let declared = told("not calibrated, as declared", |used| matches!(used, Used::Declared));
-    let pooled = told("from all versions together", |used| matches!(used, Used::Pooled { .. }));
+    let declared = told("not calibrated", |used| matches!(used, Used::Declared));
+    let pooled = told("by all versions together", |used| matches!(used, Used::Pooled { .. }));
     declared.into_iter().chain(pooled).reduce(|a, b| format!("{a}; {b}"))
 }
 
