@@ -221,8 +221,8 @@ fn columns<const N: usize>(widths: &[usize; N], cells: &[&str; N]) -> String {
 
 /// What the calibrating run did not change, if anything.
 fn kept(validation: &Validation) -> Option<String> {
-    // Median and p99 of one service time are kept together: one word for both.
-    let words = |setting: &'_ Setting| setting.name.split(", ").next().unwrap_or_default().to_owned();
+    // Median and p99 of one service time are kept together, and so are the phases of a start: one word for all.
+    let words = |setting: &'_ Setting| setting.name.split([',', ':']).next().unwrap_or_default().to_owned();
     let told = |note: &str, of: fn(&Used) -> bool| {
         let mut names: Vec<String> = validation.settings.iter().filter(|s| of(&s.used)).map(words).collect();
         names.dedup();
