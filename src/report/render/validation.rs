@@ -402,7 +402,7 @@ pub fn validation_csv(validation: &Validation) -> String {
 }
 
 /// Everything as one object. Spans are seconds; `null` is never, or not there: `n` and `never` tell how many values there
-/// are, and how many of them are never. Of a cause with more than [`VALUES_MAX`] events there are no values.
+/// are, and how many of them are never. Of a cause with more than 1000 events there are no values.
 #[must_use]
 pub fn validation_json(validation: &Validation) -> Value {
     let subject = &validation.subject;

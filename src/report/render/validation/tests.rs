@@ -178,7 +178,7 @@ fn the_terminal_fits_whatever_came_out() {
         "simulated (90 %)",
         "detected (MTTD)",
         "not calibrated: service time of v2, start; by all versions together: service time of v3\n",
-        "late sending            0                      0.000623 / 0.012 / 0.012",
+        "late sending          0                      0.000623 / 0.012 / 0.012",
         "scrape jitter",
         "validation.png",
     ] {
