@@ -5,18 +5,23 @@ mod common;
 use clap::Parser;
 use common::{NEW, OLD, fault, latency_policy, models, plan, run, setup, spike, with_stages, world};
 use rollcage::campaign::lab::Lab;
-use rollcage::campaign::validate::{Calibration, Live, SAMPLES_MIN, Size, Step, calibrated, settings, validate};
+use rollcage::campaign::validate::{
+    Calibration, Live, LiveSeen, SAMPLES_MIN, Size, Step, calibrated, settings, validate,
+};
 use rollcage::campaign::{alone, simulate_alone, trial};
 use rollcage::cli::exit::Exit;
 use rollcage::cli::validate::Validate;
+use rollcage::event::{Event, Health, ReplicaState, Verdict};
+use rollcage::id::ReplicaId;
+use rollcage::live::{Observed, Started};
 use rollcage::plan::Plan;
 use rollcage::report::expect::{Check, Expectation, Measure, Op, Stat};
-use rollcage::report::fold::RunRecord;
 use rollcage::report::judge::overall;
 use rollcage::report::trial::ExpectationVerdict;
-use rollcage::report::validation::{Quantity, Row, RunFigures, Setting, Validation};
+use rollcage::report::validation::{Early, Quantity, Row, RunFigures, Seen, Setting, Used, Validation};
 use rollcage::sim::Setup;
-use rollcage::time::Span;
+use rollcage::time::{SimTime, Span};
+use rollcage::trace::Recorded;
 use rollcage::world::config::{Effect, Fault};
 use rollcage::world::distribution::Distribution;
 use rollcage::world::predictions::Predictions;
@@ -128,21 +133,29 @@ fn measured() -> Calibration {
 fn a_calibrated_plan_has_what_was_measured_and_keeps_what_was_not() {
     let declared = plan(&slow(1));
     let model = calibrated(&declared, &measured());
-    // The middle of 10 to 30 ms is 20; a hundredth of the 200 steps of 0.1 ms from the end is 29.8.
-    let expected = Distribution::lognormal(Span::millis(20), Span(29_800_000));
-    assert_eq!(model.world.versions[NEW.index()].service, Some(expected));
-    assert_eq!(model.world.versions[OLD.index()].service, None, "one latency short of enough: as declared");
+    // 201 values in steps of 0.1 ms: each thousandth is 0.02 ms further.
+    let expected = (0..=1_000).map(|k| Span(10_000_000 + 20_000 * k)).collect();
+    assert_eq!(model.world.versions[NEW.index()].service, Some(Distribution::Empirical(expected)));
+    // One latency short of enough: 400 of both versions, each from 10 to 30 ms, of which the 200th and the 201st are at the middle.
+    let Some(Distribution::Empirical(both)) = &model.world.versions[OLD.index()].service else { panic!("measured") };
+    assert_eq!((both.len(), both[0], both[1_000]), (1_001, Span::millis(10), Span::millis(30)));
+    assert_eq!(both[500], Span::millis(20));
     assert_eq!(model.world.fleet.start, [2, 2, 6, 6].map(Span::secs));
-    assert_eq!(model.world.telemetry.lag, Span::secs(3));
+    assert_eq!((model.world.telemetry.lag, model.world.control_delay), (Span::secs(3), Span::millis(6)));
     let mut same = model.clone();
     same.world.versions = declared.world.versions.clone();
     (same.world.fleet.start, same.world.telemetry.lag) = (declared.world.fleet.start, declared.world.telemetry.lag);
+    same.world.control_delay = declared.world.control_delay;
     same.digest = declared.digest;
     assert_eq!(same, declared, "nothing else moves");
     assert_ne!(model.digest, declared.digest, "it is another plant");
     assert_eq!(calibrated(&declared, &measured()), model);
     let untouched = calibrated(&declared, &Calibration::default());
     assert_eq!(untouched.world, declared.world);
+    // Too few of all versions together: nothing was measured.
+    let few =
+        Calibration { service: vec![(NEW, even(100, 10, 30)), (OLD, even(99, 10, 30))], ..Calibration::default() };
+    assert_eq!(calibrated(&declared, &few).world, declared.world);
 }
 
 #[test]
@@ -151,14 +164,21 @@ fn what_was_measured_and_not_used_is_told() {
     let all = settings(&plan, &measured());
     let of = |name: &str| -> Setting { all.iter().find(|s| s.name == name).expect(name).clone() };
     let median = of("service time of v2, median");
-    assert_eq!((median.samples, median.measured_s, median.used), (201, Some(0.02), true));
+    assert_eq!((median.samples, median.measured_s, median.used), (201, Some(0.02), Used::Measured));
     assert!((median.declared_s - 0.004).abs() < 1e-9);
     let kept = of("service time of v1, p99");
-    assert_eq!((kept.samples, kept.used), (SAMPLES_MIN - 1, false));
-    assert!(kept.measured_s.is_some() && (kept.declared_s - 0.012).abs() < 1e-9);
+    // Place 0.99 · 198 = 196.02: two steps of 20/198 ms from the end, less a fiftieth of one.
+    assert_eq!(kept.samples, SAMPLES_MIN - 1);
+    assert!(kept.measured_s.is_some_and(|s| (0.029_79..0.029_81).contains(&s)), "{:?}", kept.measured_s);
+    assert!((kept.declared_s - 0.012).abs() < 1e-9);
+    // Place 0.99 · 399 = 395.01: the fifth from the end, which is the third from the end of the 201.
+    let Used::Pooled { samples: 400, value_s } = kept.used else { panic!("{:?}", kept.used) };
+    assert!((0.029_79..0.029_81).contains(&value_s), "{value_s}");
     assert_eq!((of("start: load").declared_s, of("start: load").measured_s), (1.0, Some(6.0)));
     assert_eq!((of("telemetry lag").measured_s, of("control delay").measured_s), (Some(3.0), Some(0.006)));
-    assert!(settings(&plan, &Calibration::default()).iter().all(|s| s.measured_s.is_none() && !s.used));
+    assert!(
+        settings(&plan, &Calibration::default()).iter().all(|s| s.measured_s.is_none() && s.used == Used::Declared)
+    );
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -186,9 +206,25 @@ impl Live for Posing {
         Ok(self.calibration.clone())
     }
 
-    fn run(&mut self, _plan: &Plan, seed: u64) -> Result<RunRecord, String> {
+    /// As a live run leaves it: the founding fleet is ready before the clock starts.
+    fn run(&mut self, _plan: &Plan, seed: u64) -> Result<LiveSeen, String> {
         self.asked.push(seed);
-        Ok(run(&(self.plant)(seed), &mut self.models).0)
+        let setup = (self.plant)(seed);
+        let mut record = run(&setup, &mut self.models).0;
+        use ReplicaState::{Fetching, Loading, Ready, Verifying, WarmingUp};
+        let founding = [Fetching, Verifying, Loading, WarmingUp, Ready].map(|state| Recorded {
+            seq: 0,
+            at: SimTime::ZERO,
+            event: Event::Replica(Health { replica: ReplicaId(90), version: OLD, state }),
+        });
+        record.trace.events.splice(0..0, founding);
+        let start = |spans, during| Started { version: NEW, spans, during };
+        let observed = Observed {
+            starts: vec![start([Span::secs(99); 4], false), start(setup.world.fleet.start, true)],
+            lateness: vec![Span::ZERO; 3],
+            ..Observed::default()
+        };
+        Ok(LiveSeen { record, observed })
     }
 }
 
@@ -226,10 +262,14 @@ fn a_simulator_holds_its_own_runs_and_not_those_of_a_slower_machine() {
     let share = inside as f64 / of as f64;
     assert!((0.85..1.0).contains(&share), "{inside} of {of}");
     for cause in &validation.causes {
-        let [low, median, high] = cause.seen().unwrap_or_else(|| panic!("nobody saw {}", cause.name));
+        let seen = cause.seen().unwrap_or_else(|| panic!("nobody saw {}", cause.name));
         let near = |v: f64| (v - cause.modelled_s).abs() < 1e-6;
-        assert!(near(low) && near(median) && near(high), "{}: {low} {median} {high}", cause.name);
+        assert!([seen.min, seen.median, seen.p99, seen.max].into_iter().all(near), "{}: {seen:?}", cause.name);
     }
+    let events: Vec<(&str, usize)> = validation.causes.iter().map(|c| (c.name.as_str(), c.live.len())).collect();
+    // One start during each of the 40 runs, and not the founding ones.
+    assert_eq!(events[2..], [("late sending", 120), ("process start", 40), ("artifact load", 40)]);
+    assert_eq!(validation.early, Early { simulated: 0, live: 0 });
 
     // Telemetry comes 40 s later, and replicas take half a minute longer to load.
     let slower = |seed| {
@@ -245,7 +285,11 @@ fn a_simulator_holds_its_own_runs_and_not_those_of_a_slower_machine() {
     assert!(mttd.predicted && mttd.inside == 0, "{} of 40 inside", mttd.inside);
     assert!(mttd.gap.is_some_and(|gap| (30.0..50.0).contains(&gap)), "{:?}", mttd.gap);
     let load = off.causes.iter().find(|c| c.name == "artifact load").expect("a cause");
-    assert_eq!((load.modelled_s, load.seen()), (1.0, Some([31.0; 3])), "the cause has a name");
+    assert_eq!(
+        (load.modelled_s, load.seen()),
+        (1.0, Some(Seen { min: 31.0, median: 31.0, p99: 31.0, max: 31.0 })),
+        "the cause has a name"
+    );
 
     // The same machine once it has been calibrated: the gap is gone.
     let mut measured = Posing::new(slower);
@@ -257,6 +301,45 @@ fn a_simulator_holds_its_own_runs_and_not_those_of_a_slower_machine() {
     let mended = held_against(&mut measured);
     let mttd = row(&mended, Quantity::Mttd);
     assert!(mttd.inside >= 31 && mttd.gap.is_some_and(|gap| gap.abs() < 5.0), "{} of 40, {:?}", mttd.inside, mttd.gap);
+}
+
+#[test]
+fn a_run_that_was_turned_back_before_the_fault_has_no_spans() {
+    let mut models = models();
+    let report = simulate_alone(&plan(&slow(1)), 1, &mut models).expect("runs");
+    let at = |of: fn(&Event) -> bool| report.events.iter().position(|fact| of(&fact.event)).expect("it happened");
+    let injected = report.events[at(|e| matches!(e, Event::FaultStarted { .. }))].at;
+    let (fired, decided) = (
+        at(|e| matches!(e, Event::RuleFired(_))),
+        report
+            .events
+            .iter()
+            .position(|fact| matches!(&fact.event, Event::Decided(d) if d.verdict == Verdict::Rollback))
+            .expect("decided"),
+    );
+    let figures = RunFigures::from(&report);
+    assert!(!figures.early && figures.values.contains_key(&Quantity::Mttd));
+    // The same run, had the alarm or the decision come sooner.
+    let moved = |fact: usize, to: SimTime| {
+        let mut report = report.clone();
+        report.events[fact].at = to;
+        RunFigures::from(&report)
+    };
+    let just_before = SimTime(injected.0 - 1);
+    for early in [moved(fired, just_before), moved(fired, injected), moved(decided, just_before)] {
+        assert!(early.early);
+        assert_eq!(early.values.keys().filter(|q| q.is_span()).count(), 0, "neither negative nor never");
+        assert_eq!(early.values[&Quantity::BadRequests], figures.values[&Quantity::BadRequests]);
+    }
+    assert!(!moved(decided, injected).early && !moved(fired, SimTime(injected.0 + 1)).early);
+    // Instead of the fault: what it would have met was gone.
+    let mut instead = report.clone();
+    instead.incidents[0].injected = None;
+    assert!(RunFigures::from(&instead).early);
+    // Neither an alarm nor a fault: it never came, and nobody turned anything back.
+    instead.events.retain(|fact| !matches!(fact.event, Event::RuleFired(_) | Event::Decided(_)));
+    let quiet = RunFigures::from(&instead);
+    assert_eq!((quiet.early, quiet.values[&Quantity::Mttd]), (false, None));
 }
 
 #[derive(Debug, Parser)]
@@ -293,7 +376,7 @@ fn the_command_writes_the_comparison_and_each_live_run() {
         fn calibrate(&mut self, _: &Plan, _: u64) -> Result<Calibration, String> {
             Err("no port is free".to_owned())
         }
-        fn run(&mut self, _: &Plan, _: u64) -> Result<RunRecord, String> {
+        fn run(&mut self, _: &Plan, _: u64) -> Result<LiveSeen, String> {
             unreachable!("it was not calibrated")
         }
     }

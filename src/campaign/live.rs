@@ -2,14 +2,15 @@
 
 use crate::campaign::alone;
 use crate::campaign::lab::{Lab, now};
-use crate::campaign::validate::{Calibration, Live};
+use crate::campaign::validate::{Calibration, Live, LiveSeen};
 use crate::event::RequestEnd;
 use crate::id::{SourceId, VersionId};
-use crate::live::{LiveError, Observed, Options, Probes, START_LIMIT, Told};
+use crate::live::{LiveError, Observed, Options, Probes, START_LIMIT, Started, Told};
 use crate::plan::Plan;
 use crate::report::fold::RunRecord;
 use crate::report::trial::{Host, TrialReport};
 use crate::rng::Seed;
+use crate::time::Span;
 use crate::world::faults::Faults;
 use crate::world::inference::BlockOutcome;
 use crate::world::plant::FaultSet;
@@ -100,16 +101,24 @@ impl Live for LiveRuns<'_> {
         let versions = (0..plan.world.versions.len()).map(|i| VersionId(i as u16));
         Ok(Calibration {
             service: versions.map(latencies).collect(),
-            start: observed.starts.iter().map(|(_, spans)| *spans).collect(),
+            start: starts(&observed.starts),
             telemetry_lag: observed.telemetry_lag,
             control_delay: observed.control_delay,
         })
     }
 
-    fn run(&mut self, plan: &Plan, seed: u64) -> Result<RunRecord, LiveError> {
+    fn run(&mut self, plan: &Plan, seed: u64) -> Result<LiveSeen, LiveError> {
         let all = vec![true; plan.world.faults.len()];
-        record(self.lab, plan, seed, all, false, &mut |_, _| ()).map(|(record, ..)| record)
+        let (record, _, observed) = record(self.lab, plan, seed, all, false, &mut |_, _| ())?;
+        Ok(LiveSeen { record, observed })
     }
+}
+
+/// What starts are calibrated by: those made during the run, if there are any. The founding fleet starts all at once and takes
+/// longer for it, which no start under way does.
+fn starts(all: &[Started]) -> Vec<[Span; 4]> {
+    let any = all.iter().any(|start| start.during);
+    all.iter().filter(|start| start.during || !any).map(|start| start.spans).collect()
 }
 
 /// What each version answers to the first rows of the first source, by our own runtime.
@@ -133,4 +142,20 @@ fn probes(lab: &Lab, plan: &Plan, seed: u64, faults: &FaultSet) -> Result<Probes
         });
     }
     Ok(Probes { rows, scores })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Which starts calibrate.
+
+    use super::*;
+
+    #[test]
+    fn starts_of_the_founding_fleet_calibrate_only_where_there_are_no_others() {
+        let start = |s, during| Started { version: VersionId(0), spans: [Span::secs(s); 4], during };
+        let all = [start(9, false), start(2, true), start(8, false), start(3, true)];
+        assert_eq!(starts(&all), [[Span::secs(2); 4], [Span::secs(3); 4]]);
+        assert_eq!(starts(&[all[0], all[2]]), [[Span::secs(9); 4], [Span::secs(8); 4]]);
+        assert_eq!(starts(&[]), Vec::<[Span; 4]>::new());
+    }
 }

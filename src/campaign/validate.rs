@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! plan ──► Live::calibrate ──► Calibration ──► calibrated plan ──► M simulated trials ──┐
-//!   └────► Live::run × N ──► RunRecords ──────► causes ───────────────────────────────┬─┴─► report::validation
+//!   └────► Live::run × N ──► LiveSeen ────────► causes ───────────────────────────────┬─┴─► report::validation
 //!                                  └──► campaign::alone ──► N reports ────────────────┘
 //! ```
 //!
@@ -14,12 +14,13 @@
 use crate::campaign::lab::Lab;
 use crate::campaign::{alone, fault_facts};
 use crate::digest::keyed;
-use crate::event::{ActionKind, Event, ReplicaState};
-use crate::id::{ReplicaId, SignalId, VersionId};
+use crate::event::{ActionKind, Event};
+use crate::id::{SignalId, VersionId};
+use crate::live::Observed;
 use crate::plan::Plan;
 use crate::report::fold::RunRecord;
 use crate::report::trial::TrialReport;
-use crate::report::validation::{Cause, RunFigures, Setting, Subject, Validation};
+use crate::report::validation::{Cause, RunFigures, Setting, Subject, Used, Validation};
 use crate::stats::quantile::quantile_sorted;
 use crate::time::{SimTime, Span};
 use crate::trace::Trace;
@@ -30,8 +31,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::mpsc::Sender;
 
-/// With fewer latencies of a version its service time stays as declared: two answers would be all that speaks of the
-/// slowest hundredth.
+/// With fewer latencies a service time is not measured: two answers would be all that speaks of the slowest hundredth.
 pub const SAMPLES_MIN: usize = 200;
 
 /// What one fault-free live run shows of the machine, as the live driver measures it.
@@ -39,12 +39,21 @@ pub const SAMPLES_MIN: usize = 200;
 pub struct Calibration {
     /// Latencies of answered requests, by version.
     pub service: Vec<(VersionId, Vec<Span>)>,
-    /// Fetch, verify, load and warm-up of each replica that was started.
+    /// Fetch, verify, load and warm-up of each start that stands for one during a run.
     pub start: Vec<[Span; 4]>,
     /// From a scrape to the controller.
     pub telemetry_lag: Vec<Span>,
     /// From an order to its effect.
     pub control_delay: Vec<Span>,
+}
+
+/// What one live run leaves for a validation.
+#[derive(Debug)]
+pub struct LiveSeen {
+    /// As a simulated run's.
+    pub record: RunRecord,
+    /// What was seen of the machine.
+    pub observed: Observed,
 }
 
 /// Who makes live runs.
@@ -62,7 +71,7 @@ pub trait Live {
     ///
     /// # Errors
     /// When it could not be made.
-    fn run(&mut self, plan: &Plan, seed: u64) -> Result<RunRecord, Self::Error>;
+    fn run(&mut self, plan: &Plan, seed: u64) -> Result<LiveSeen, Self::Error>;
 }
 
 /// How much is run.
@@ -157,15 +166,15 @@ pub fn validate<L: Live>(
     let mut named = Causes::default();
     let mut stopped = None;
     for seed in seeds.live {
-        let record = match live.run(plan, seed) {
-            Ok(record) => record,
+        let LiveSeen { record, observed } = match live.run(plan, seed) {
+            Ok(seen) => seen,
             Err(e) if reports.is_empty() => return Err(ValidateError::Live(e)),
             Err(e) => {
                 stopped = Some(e);
                 break;
             }
         };
-        named.see(&record.trace);
+        named.see(&record.trace, &observed);
         reports.push(alone(plan, seed, record));
         tell(Step::Live);
     }
@@ -192,29 +201,30 @@ pub fn validate<L: Live>(
 // Calibration
 
 /// The plan with its models of service time, start, telemetry lag and control delay replaced by what was measured:
-/// latencies per version by their distribution, the others by their medians. What too little was measured of stays as
-/// declared ([`SAMPLES_MIN`] latencies of a version, one of anything else); [`settings`] tells.
+/// latencies per version by their distribution, the others by their medians. A version with fewer than [`SAMPLES_MIN`]
+/// latencies has those of all versions together: a declared service time beside a measured one would be a difference between
+/// versions that nobody made. What is not measured at all stays as declared; [`settings`] tells.
 ///
-/// Latencies of answered requests hold what they waited, and the simulated replicas queue again: calibrate on a run that
-/// is not near its capacity.
+/// A measured service time is a whole latency: what the run of the model takes, and pacing, router, proxy and the way there and
+/// back. Simulated, all of it occupies a slot of the replica and is multiplied by the `factor` of a `latency-spike`; live, only
+/// what the replica does occupies it, and `factor` multiplies only the run of the model. Latencies hold what requests waited,
+/// too, and the simulated replicas queue again. So calibrate on a run that is not near its capacity.
 #[must_use]
 pub fn calibrated(plan: &Plan, calibration: &Calibration) -> Plan {
     let mut plan = plan.clone();
     let world = &mut plan.world;
-    for (id, samples) in &calibration.service {
-        if service(samples).is_none() {
-            continue;
+    let services = Services::of(calibration);
+    for (i, version) in world.versions.iter_mut().enumerate() {
+        if let Some((law, _)) = services.get(i) {
+            version.service = Some(law.clone());
         }
-        if let Some(version) = world.versions.get_mut(id.index()) {
-            version.service = service(samples);
-        }
-        // The clean twin of a bad release is the same server.
-        for fault in &mut world.faults {
-            if let Effect::BadRelease { version, clean } = &mut fault.effect
-                && version == id
-            {
-                clean.service = service(samples);
-            }
+    }
+    // The clean twin of a bad release is the same server.
+    for fault in &mut world.faults {
+        if let Effect::BadRelease { version, clean } = &mut fault.effect
+            && let Some((law, _)) = services.get(version.index())
+        {
+            clean.service = Some(law.clone());
         }
     }
     for (phase, modelled) in world.fleet.start.iter_mut().enumerate() {
@@ -233,43 +243,73 @@ pub fn calibrated(plan: &Plan, calibration: &Calibration) -> Plan {
 #[must_use]
 pub fn settings(plan: &Plan, calibration: &Calibration) -> Vec<Setting> {
     let world = &plan.world;
-    let setting = |name: String, samples, declared: Span, measured: Option<Span>, used| Setting {
+    let setting = |name: String, samples, declared: Span, measured: Option<Span>| Setting {
         name,
         samples,
         declared_s: declared.as_secs_f64(),
         measured_s: measured.map(Span::as_secs_f64),
-        used,
+        used: if measured.is_some() { Used::Measured } else { Used::Declared },
     };
+    let services = Services::of(calibration);
     let mut settings = Vec::new();
     for (i, version) in world.versions.iter().enumerate() {
-        let of = |(id, _): &&(VersionId, Vec<Span>)| id.index() == i;
-        let samples = calibration.service.iter().find(of).map_or(&[][..], |(_, samples)| samples);
+        let samples = latencies(calibration, i);
         let declared = declared(world, version);
-        let used = service(samples).is_some();
         for (words, q) in [("median", 0.5), ("p99", 0.99)] {
+            let used = match services.get(i) {
+                Some((_, false)) => Used::Measured,
+                Some((law, true)) => Used::Pooled { samples: services.samples, value_s: law.at(q).as_secs_f64() },
+                None => Used::Declared,
+            };
             let name = format!("service time of {}, {words}", version.name);
-            settings.push(setting(name, samples.len(), declared.at(q), quantile(samples, q), used));
+            settings.push(Setting { used, ..setting(name, samples.len(), declared.at(q), quantile(samples, q)) });
         }
     }
     for (phase, words) in ["fetch", "verify", "load", "warm-up"].into_iter().enumerate() {
         let (declared, measured) = (world.fleet.start[phase], phase_median(calibration, phase));
         let samples = calibration.start.len();
-        settings.push(setting(format!("start: {words}"), samples, declared, measured, measured.is_some()));
+        settings.push(setting(format!("start: {words}"), samples, declared, measured));
     }
     let lag = median(&calibration.telemetry_lag);
     let samples = calibration.telemetry_lag.len();
-    settings.push(setting("telemetry lag".to_owned(), samples, world.telemetry.lag, lag, lag.is_some()));
+    settings.push(setting("telemetry lag".to_owned(), samples, world.telemetry.lag, lag));
     let (delay, samples) = (median(&calibration.control_delay), calibration.control_delay.len());
-    settings.push(setting("control delay".to_owned(), samples, world.control_delay, delay, delay.is_some()));
+    settings.push(setting("control delay".to_owned(), samples, world.control_delay, delay));
     settings
 }
 
-/// A version's service time from its latencies; `None` with too few of them, or none that takes time.
-fn service(samples: &[Span]) -> Option<Distribution> {
-    if samples.len() < SAMPLES_MIN {
-        return None;
+/// Measured service times.
+struct Services {
+    /// By version, where it has enough latencies of its own.
+    own: Vec<Option<Distribution>>,
+    /// Of all versions together; `None` with too few latencies even so.
+    pooled: Option<Distribution>,
+    /// Latencies of all versions.
+    samples: usize,
+}
+
+impl Services {
+    fn of(calibration: &Calibration) -> Self {
+        let law = |samples: &[Span]| match samples.len() < SAMPLES_MIN {
+            true => None,
+            false => Distribution::empirical(samples, SERVICE_POINTS),
+        };
+        let versions = calibration.service.iter().map(|(id, _)| id.index() + 1).max().unwrap_or(0);
+        let all: Vec<Span> = calibration.service.iter().flat_map(|(_, samples)| samples).copied().collect();
+        let own = (0..versions).map(|i| law(latencies(calibration, i))).collect();
+        Self { own, pooled: law(&all), samples: all.len() }
     }
-    Distribution::empirical(samples, SERVICE_POINTS)
+
+    /// A version's, and whether it is that of all versions together.
+    fn get(&self, version: usize) -> Option<(&Distribution, bool)> {
+        let own = self.own.get(version).and_then(Option::as_ref);
+        own.map(|law| (law, false)).or_else(|| self.pooled.as_ref().map(|law| (law, true)))
+    }
+}
+
+fn latencies(calibration: &Calibration, version: usize) -> &[Span] {
+    let of = |(id, _): &&(VersionId, Vec<Span>)| id.index() == version;
+    calibration.service.iter().find(of).map_or(&[], |(_, samples)| samples)
 }
 
 /// Quantiles that a measured service time is given by: each step is a thousandth, so that the slowest hundredth has ten.
@@ -281,6 +321,10 @@ fn declared<'a>(world: &'a WorldConfig, version: &'a Version) -> &'a Distributio
 
 fn phase_median(calibration: &Calibration, phase: usize) -> Option<Span> {
     median(&calibration.start.iter().filter_map(|start| start.get(phase).copied()).collect::<Vec<_>>())
+}
+
+fn total(phases: &[Span; 4]) -> Span {
+    phases.iter().fold(Span::ZERO, |sum, &phase| sum + phase)
 }
 
 fn median(spans: &[Span]) -> Option<Span> {
@@ -297,43 +341,35 @@ fn quantile(spans: &[Span], q: f64) -> Option<Span> {
 // ---------------------------------------------------------------------------------------------------------------------
 // Causes
 
-/// What traces show of the causes of gaps, seconds by event.
+/// What live runs show of the causes of gaps, seconds by event.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Causes {
     looks: Vec<f64>,
     effects: Vec<f64>,
+    late: Vec<f64>,
     starts: Vec<f64>,
     loads: Vec<f64>,
 }
 
 impl Causes {
     /// Takes in one live run.
-    fn see(&mut self, trace: &Trace) {
+    fn see(&mut self, trace: &Trace, observed: &Observed) {
+        self.late.extend(observed.lateness.iter().map(|span| span.as_secs_f64()));
+        // In the trace the founding fleet stands at 0, where its states are only told: its starts took time before the clock did.
+        for start in observed.starts.iter().filter(|start| start.during) {
+            self.starts.push(total(&start.spans).as_secs_f64());
+            self.loads.push(start.spans[2].as_secs_f64());
+        }
+
         let seconds = |from: SimTime, to: SimTime| to.since(from).as_secs_f64();
         // Signals and versions are measured at nearly the same instants: the one looked at most often tells the rhythm.
         let mut looks: BTreeMap<(SignalId, VersionId), Vec<SimTime>> = BTreeMap::new();
         let mut ordered: Option<SimTime> = None;
-        let mut fetching: BTreeMap<ReplicaId, SimTime> = BTreeMap::new();
-        let mut loading: BTreeMap<ReplicaId, SimTime> = BTreeMap::new();
         for fact in &trace.events {
             match &fact.event {
                 Event::Measured(m) => looks.entry((m.signal, m.version)).or_default().push(fact.at),
                 Event::Ordered(action) if matches!(action.kind, ActionKind::SetWeights(_)) => ordered = Some(fact.at),
                 Event::Weights { .. } => self.effects.extend(ordered.take().map(|from| seconds(from, fact.at))),
-                Event::Replica(health) => {
-                    let id = health.replica;
-                    match health.state {
-                        ReplicaState::Fetching => drop(fetching.insert(id, fact.at)),
-                        ReplicaState::Loading => drop(loading.insert(id, fact.at)),
-                        ReplicaState::WarmingUp => {
-                            self.loads.extend(loading.remove(&id).map(|from| seconds(from, fact.at)));
-                        }
-                        ReplicaState::Ready => {
-                            self.starts.extend(fetching.remove(&id).map(|from| seconds(from, fact.at)));
-                        }
-                        _ => {}
-                    }
-                }
                 _ => {}
             }
         }
@@ -345,7 +381,7 @@ impl Causes {
 
     /// Beside what the model assumes.
     fn causes(self, world: &WorldConfig) -> Vec<Cause> {
-        let start: Span = world.fleet.start.iter().fold(Span::ZERO, |sum, &phase| sum + phase);
+        let start = total(&world.fleet.start);
         let cause = |name: &str, what: &str, modelled: Span, live: Vec<f64>| Cause {
             name: name.to_owned(),
             what: what.to_owned(),
@@ -360,8 +396,19 @@ impl Causes {
                 world.control_delay,
                 self.effects,
             ),
-            cause("process start", "from fetch to ready, of each replica started", start, self.starts),
-            cause("artifact load", "building the session, of each replica started", world.fleet.start[2], self.loads),
+            cause(
+                "late sending",
+                "how much later than intended a request was handed to the router",
+                Span::ZERO,
+                self.late,
+            ),
+            cause("process start", "from fetch to ready, of each replica started during a run", start, self.starts),
+            cause(
+                "artifact load",
+                "building the session, of each replica started during a run",
+                world.fleet.start[2],
+                self.loads,
+            ),
         ]
     }
 }

@@ -3,13 +3,13 @@
 use crate::digest::Digest;
 use crate::event::{ActionEnd, Event, Health, Input, ReplicaState};
 use crate::id::{ReplicaId, VersionId};
-use crate::live::LiveError;
 use crate::live::clock::real;
 use crate::live::driver::{Driver, Due};
 use crate::live::foreign::Identify;
 use crate::live::message::Happened;
 use crate::live::process::{Gone, Phase, Process, Start};
 use crate::live::proxy::Proxy;
+use crate::live::{LiveError, Started};
 use crate::time::Span;
 use crate::world::config::WorldConfig;
 use crate::world::faults::Faults;
@@ -285,7 +285,7 @@ impl Driver<'_> {
                         span(verified, loaded),
                         span(loaded, ready),
                     ];
-                    self.observed.starts.push((version, spans));
+                    self.observed.starts.push(Started { version, spans, during: self.started });
                 }
                 self.record(Event::Loaded { replica: id, version, digest });
                 self.apply_to(id);

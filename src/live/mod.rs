@@ -12,7 +12,7 @@
 //!    Driver ──Input──► Controller ──Action──► Driver ──► recorder ──► the same Trace and RunRecord as the simulator's
 //! ```
 //!
-//! Everything that happens reaches the [`driver`] through one mailbox, so that there is one order of facts and no lock. Traffic
+//! Everything that happens reaches the driver through one mailbox, so that there is one order of facts and no lock. Traffic
 //! comes from the simulator's streams: the same seed sends the same rows at the same instants. A request's latency counts from
 //! the instant at which it was to be sent, so that a stall cannot hide requests that were sent late (coordinated omission; Gil
 //! Tene, "How not to measure latency", 2015).
@@ -105,14 +105,25 @@ pub struct LiveRun {
 /// What a run shows of the machine it ran on: what the simulator has a model of.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observed {
-    /// Of each replica that became ready: its version, and how long it took to fetch (start the process), verify, load, warm up.
-    pub starts: Vec<(VersionId, [Span; 4])>,
+    /// Each replica that became ready.
+    pub starts: Vec<Started>,
     /// From each scrape's beginning until it reached the controller.
     pub telemetry_lag: Vec<Span>,
     /// From each weight order until the router had it.
     pub control_delay: Vec<Span>,
     /// How much later than intended each request was handed to the router.
     pub lateness: Vec<Span>,
+}
+
+/// How a replica became ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// The version that it serves.
+    pub version: VersionId,
+    /// How long it took to fetch (start the process), verify, load, warm up.
+    pub spans: [Span; 4],
+    /// Whether it was started while the run went on; the founding fleet is started before, all at once.
+    pub during: bool,
 }
 
 /// Why there was no live run.

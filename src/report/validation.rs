@@ -20,6 +20,14 @@
 //! between a value and *never* is *never*. A milestone that there was no reason for (no recovery, as nobody was hurt) did
 //! not come either.
 //!
+//! # Turned back before the fault
+//!
+//! An alarm up to *injected*, or a rollback ordered before it (or instead of it), competes with the incident: a rule that has
+//! fired cannot notice the fault any more, and a version that is gone cannot be turned back. Such a run has no span at all,
+//! neither a negative one nor *never*; it is counted ([`Early`]). What decides this comes before the fault, on both sides alike,
+//! so the other runs of a right simulator still are draws of one distribution. Its counts of requests stay: they are of the
+//! whole run.
+//!
 //! # Inside
 //!
 //! A live span is inside if it lies in the interval or within [`RESOLUTION_S`] of it; a count if it lies in it. Where the
@@ -31,14 +39,18 @@
 //! # Not predicted
 //!
 //! A simulated interval that is wider than its median predicts nothing worth the name, however many live values lie in
-//! it. Where the median is 0 that means any width; where the upper end alone is *never*, the width is infinite; an
-//! interval that is *never* from end to end predicts just that. Values are spans and counts, so no median is negative.
+//! it. Its width is that of what is accepted as inside: for spans, the resolution is added at both ends, so that an interval of
+//! 0.1 to 0.2 s, which takes in all from 0 to 0.3 s, predicts nothing. A point is a prediction whatever its median: the model has
+//! no chance there, and says that value, to the resolution. Where the median is 0 all but a point is too wide; where the upper
+//! end alone is *never*, the width is infinite; an interval that is *never* from end to end predicts just that. Values are
+//! spans and counts, so no median is negative.
 
 use crate::event::{Event, RuleFired};
 use crate::report::milestones::rollbacks;
 use crate::report::trial::{Incident, TrialReport};
 use crate::stats::quantile::quantile_sorted;
 use crate::time::{SimTime, Span};
+use crate::trace::Recorded;
 use std::collections::BTreeMap;
 
 /// Spans are compared to this, seconds: no rollback policy is about less, and real clocks, sockets and schedulers are not
@@ -151,14 +163,25 @@ impl Quantity {
 pub struct RunFigures {
     /// The root seed.
     pub seed: u64,
-    /// Seconds or counts; `None`: never within the run. What a run without faults cannot have is not in it.
+    /// Seconds or counts; `None`: never within the run. What a run without faults cannot have is not in it, nor are spans of
+    /// one that is `early`.
     pub values: BTreeMap<Quantity, Option<f64>>,
+    /// It was turned back before the fault, by the rule at the top.
+    pub early: bool,
 }
 
 /// The incident that spans are about: the first harmful one in order of declaration, else the first.
 #[must_use]
 pub fn subject(incidents: &[Incident]) -> Option<&Incident> {
     incidents.iter().find(|i| i.harmful).or_else(|| incidents.first())
+}
+
+/// Whether a run was turned back before an incident, by the rule at the top.
+fn turned_back_before(report: &TrialReport, incident: &Incident) -> bool {
+    let injected = incident.injected.unwrap_or(SimTime::NEVER);
+    // Evidence up to the very instant of the injection has not seen the fault yet.
+    let alarm = |fact: &Recorded| matches!(fact.event, Event::RuleFired(_)) && fact.at <= injected;
+    report.events.iter().any(alarm) || rollbacks(&report.events).any(|rollback| rollback.at < injected)
 }
 
 impl From<&TrialReport> for RunFigures {
@@ -168,7 +191,10 @@ impl From<&TrialReport> for RunFigures {
             Reverted, WrongRequests,
         };
         let seconds = |span: Option<Span>| span.map(Span::as_secs_f64);
-        let mut values: BTreeMap<Quantity, Option<f64>> = match subject(&report.incidents) {
+        let incident = subject(&report.incidents);
+        let early = incident.is_some_and(|incident| turned_back_before(report, incident));
+        let mut values: BTreeMap<Quantity, Option<f64>> = match incident {
+            Some(_) if early => BTreeMap::new(),
             Some(incident) => {
                 let since = |at: Option<SimTime>| seconds(at.zip(incident.injected).map(|(at, from)| at.since(from)));
                 BTreeMap::from([
@@ -201,7 +227,7 @@ impl From<&TrialReport> for RunFigures {
             (LateRequests, Some(counts.late as f64)),
             (WrongRequests, Some(counts.wrong as f64)),
         ]);
-        Self { seed: report.seed, values }
+        Self { seed: report.seed, values, early }
     }
 }
 
@@ -259,13 +285,11 @@ impl Band {
         (self.low - resolution..=self.high + resolution).contains(&sample.order())
     }
 
-    /// Whether it is narrow enough to be a prediction, by the rule at the top.
+    /// Whether it is narrow enough to be a prediction, by the rule at the top; `resolution`: as for [`Self::holds`].
     #[must_use]
-    pub fn predicts(&self) -> bool {
-        if self.low.is_infinite() {
-            return true;
-        }
-        self.high - self.low <= self.median.abs() && self.high.is_finite()
+    pub fn predicts(&self, resolution: f64) -> bool {
+        // Both ends never is a point, too.
+        self.low == self.high || self.high - self.low + 2.0 * resolution <= self.median && self.high.is_finite()
     }
 }
 
@@ -318,13 +342,47 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// The live least, median and greatest; `None` where nothing was seen.
+    /// Where the live values lie; `None` where nothing was seen.
     #[must_use]
-    pub fn seen(&self) -> Option<[f64; 3]> {
+    pub fn seen(&self) -> Option<Seen> {
         let mut sorted: Vec<f64> = self.live.iter().copied().filter(|v| !v.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
-        Some([*sorted.first()?, quantile_sorted(&sorted, 0.5)?, *sorted.last()?])
+        Some(Seen {
+            min: *sorted.first()?,
+            median: quantile_sorted(&sorted, 0.5)?,
+            p99: quantile_sorted(&sorted, 0.99)?,
+            max: *sorted.last()?,
+        })
     }
+}
+
+/// Where the live values of a cause lie, seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seen {
+    /// The least.
+    pub min: f64,
+    /// The median.
+    pub median: f64,
+    /// The 99 % quantile: what comes seldom is what moves a milestone.
+    pub p99: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
+/// What the simulated side used for a figure of the model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Used {
+    /// What was measured.
+    Measured,
+    /// What was measured of all versions together: too little was of this one.
+    Pooled {
+        /// Measurements of all versions.
+        samples: usize,
+        /// What they amount to, seconds.
+        value_s: f64,
+    },
+    /// What is declared: too little was measured, or the model has no place for it.
+    Declared,
 }
 
 /// One figure of the model that a calibrating run is there for.
@@ -338,9 +396,17 @@ pub struct Setting {
     pub declared_s: f64,
     /// What was measured, seconds; `None` without any measurement.
     pub measured_s: Option<f64>,
-    /// Whether the simulated side used what was measured. Otherwise it used what is declared: too little was measured, or
-    /// the model has no place for it.
-    pub used: bool,
+    /// What the simulated side used.
+    pub used: Used,
+}
+
+/// How many runs were turned back before the fault, by the rule at the top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Early {
+    /// Of the simulated trials.
+    pub simulated: usize,
+    /// Of the live runs.
+    pub live: usize,
 }
 
 /// What is validated.
@@ -365,6 +431,8 @@ pub struct Validation {
     pub repeats: usize,
     /// Simulated trials.
     pub trials: usize,
+    /// Runs without spans.
+    pub early: Early,
     /// One per quantity that the runs have, in the order of [`Quantity::ALL`].
     pub rows: Vec<Row>,
     /// Causes of gaps.
@@ -383,7 +451,9 @@ pub fn validate(
     settings: Vec<Setting>,
 ) -> Validation {
     let rows = Quantity::ALL.iter().filter_map(|&quantity| row(quantity, simulated, live)).collect();
-    Validation { subject, repeats: live.len(), trials: simulated.len(), rows, causes, settings }
+    let early = |runs: &[RunFigures]| runs.iter().filter(|run| run.early).count();
+    let early = Early { simulated: early(simulated), live: early(live) };
+    Validation { subject, repeats: live.len(), trials: simulated.len(), early, rows, causes, settings }
 }
 
 fn row(quantity: Quantity, simulated: &[RunFigures], live: &[RunFigures]) -> Option<Row> {
@@ -392,7 +462,16 @@ fn row(quantity: Quantity, simulated: &[RunFigures], live: &[RunFigures]) -> Opt
     let live_median = quantile_sorted(&sorted(&live), 0.5);
     let gap = live_median.map(|median| median - band.median).filter(|gap| gap.is_finite());
     let inside = live.iter().filter(|sample| band.holds(sample, quantity.resolution())).count();
-    Some(Row { quantity, predicted: band.predicts(), band, simulated, live, live_median, inside, gap })
+    Some(Row {
+        quantity,
+        predicted: band.predicts(quantity.resolution()),
+        band,
+        simulated,
+        live,
+        live_median,
+        inside,
+        gap,
+    })
 }
 
 fn samples(quantity: Quantity, runs: &[RunFigures]) -> Vec<Sample> {
@@ -407,6 +486,13 @@ impl Validation {
     #[must_use]
     pub fn row(&self, quantity: Quantity) -> Option<&Row> {
         self.rows.iter().find(|row| row.quantity == quantity)
+    }
+
+    /// How many live values of a right simulator are at least inside, on average, over the rows that predict something. Ties and
+    /// the resolution add to it.
+    #[must_use]
+    pub fn expected_inside(&self) -> f64 {
+        self.rows.iter().filter(|row| row.predicted).map(|row| row.band.level * row.live.len() as f64).sum()
     }
 
     /// Live values inside their intervals, and all of them, over the rows that predict something.

@@ -10,7 +10,7 @@ pub use picture::{validation_png, validation_svg};
 use super::canvas::DrawError;
 use super::console::{COLUMNS_MAX, ConsoleOptions, Ink, LINES_MAX, closing, fit, width};
 use super::story::{grouped, length};
-use crate::report::validation::{Cause, Quantity, RESOLUTION_S, Row, Sample, Setting, Validation};
+use crate::report::validation::{Cause, Quantity, RESOLUTION_S, Row, Sample, Seen, Setting, Used, Validation};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -52,14 +52,25 @@ fn seconds(v: f64) -> String {
     }
 }
 
-/// A gap with its sign.
+/// A gap with its sign, in the digits of the medians it is between, but not coarser than spans are compared: what they do not
+/// show is no gap.
 fn gap(row: &Row) -> String {
     let Some(gap) = row.gap else { return "–".to_owned() };
-    let size = value(row.quantity, gap.abs());
-    match size.as_str() {
-        "0" => size,
-        _ if gap < 0.0 => format!("−{size}"),
-        _ => format!("+{size}"),
+    let size = if row.quantity.is_span() {
+        let greatest = row.band.median.max(row.live_median.unwrap_or(0.0));
+        let digits = match greatest {
+            m if m < 1.0 => 3,
+            m if m < 10.0 => 2,
+            _ => 1,
+        };
+        format!("{:.digits$}", gap.abs())
+    } else {
+        value(row.quantity, gap.abs())
+    };
+    match size.chars().all(|c| matches!(c, '0' | '.')) {
+        true => "0".to_owned(),
+        false if gap < 0.0 => format!("−{size}"),
+        false => format!("+{size}"),
     }
 }
 
@@ -93,7 +104,8 @@ fn inside(row: &Row) -> String {
 
 /// The simulated intervals in words: `90 %`, or less where there are too few trials.
 fn level(validation: &Validation) -> String {
-    let level = validation.rows.first().map_or(0.9, |row| row.band.level);
+    // Rows without the runs that were turned back early have fewer trials.
+    let level = validation.rows.iter().map(|row| row.band.level).reduce(f64::min).unwrap_or(0.9);
     format!("{:.0} %", level * 100.0)
 }
 
@@ -112,13 +124,24 @@ fn summary(validation: &Validation) -> String {
     if of == 0 {
         return "No simulated interval is narrow enough to be a prediction.".to_owned();
     }
-    let level = validation.rows.first().map_or(0.9, |row| row.band.level);
-    let expected = format!("if the simulator is right, about {:.0} are", level * of as f64);
-    if validation.rows.iter().all(|row| row.predicted) {
-        format!("{inside} of {of} live values are in the simulated {} intervals; {expected}.", self::level(validation))
-    } else {
-        format!("Predicted rows: {inside} of {of} live values inside; {expected}.")
-    }
+    let rows = if validation.rows.iter().all(|row| row.predicted) { "" } else { "Predicted rows: " };
+    let expected = validation.expected_inside();
+    format!("{rows}{inside} of {of} live values inside; at least about {expected:.0} if the simulator is right.")
+}
+
+/// How many runs were turned back before the fault; `None` where there is none.
+fn early(validation: &Validation) -> Option<String> {
+    validation.subject.fault.as_ref()?;
+    let (early, trials, repeats) = (validation.early, validation.trials, validation.repeats);
+    Some(format!(
+        "turned back before the fault: simulated {} of {trials}, live {} of {repeats}",
+        early.simulated, early.live
+    ))
+}
+
+/// Whether any was.
+fn any_early(validation: &Validation) -> bool {
+    validation.early.simulated + validation.early.live > 0
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -136,7 +159,7 @@ pub fn console_validation(validation: &Validation, options: &ConsoleOptions<'_>)
     let mut lines = vec![format!("{}{pad}{}", ink.bold(&title), ink.dim(&made)), String::new()];
     let interval = format!("simulated ({})", level(validation));
     let from = if validation.subject.fault.is_some() { "s from injection" } else { "s from the start" };
-    lines.push(ink.dim(&columns(&[from, &interval, "live median (range)", "gap", "inside"])));
+    lines.push(ink.dim(&columns(&WIDTHS, &[from, &interval, "live median (range)", "gap", "inside"])));
     let mut spans = true;
     for row in &validation.rows {
         if spans && !row.quantity.is_span() {
@@ -145,10 +168,15 @@ pub fn console_validation(validation: &Validation, options: &ConsoleOptions<'_>)
         }
         let verdict =
             if row.predicted { inside(row) } else { format!("not predicted, {}/{}", row.inside, row.live.len()) };
-        lines.push(columns(&[row.quantity.words(), &simulated(row), &live(row), &gap(row), &verdict]));
+        lines.push(columns(&WIDTHS, &[row.quantity.words(), &simulated(row), &live(row), &gap(row), &verdict]));
     }
     let tail: Vec<String> = [format!("  {}", fit(&summary(validation), COLUMNS_MAX - 2))]
         .into_iter()
+        .chain(
+            early(validation)
+                .filter(|_| any_early(validation))
+                .map(|note| format!("  {}", fit(&note, COLUMNS_MAX - 2))),
+        )
         .chain(kept(validation).map(|note| format!("  {}", fit(&note, COLUMNS_MAX - 2))))
         .chain(closing(options, "validation.md  validation.png  …", &[], ink))
         .collect();
@@ -156,11 +184,13 @@ pub fn console_validation(validation: &Validation, options: &ConsoleOptions<'_>)
     let room = LINES_MAX.saturating_sub(lines.len() + tail.len() + 3);
     if !causes.is_empty() && room > 0 {
         lines.push(String::new());
-        lines.push(ink.dim(&columns(&["causes, seconds", "modelled", "live median (range)", "", "events"])));
+        let head = ["causes, seconds", "modelled", "live median / p99 / greatest", "events"];
+        lines.push(ink.dim(&columns(&CAUSES, &head)));
         lines.extend(causes.iter().take(room).filter_map(|cause| {
-            let [low, median, high] = cause.seen()?;
-            let seen = format!("{} ({}–{})", seconds(median), seconds(low), seconds(high));
-            Some(columns(&[&cause.name, &seconds(cause.modelled_s), &seen, "", &grouped(cause.live.len() as u64)]))
+            let Seen { median, p99, max, .. } = cause.seen()?;
+            let seen = [median, p99, max].map(seconds).join(" / ");
+            let events = grouped(cause.live.len() as u64);
+            Some(columns(&CAUSES, &[&cause.name, &seconds(cause.modelled_s), &seen, &events]))
         }));
     }
     lines.push(String::new());
@@ -170,11 +200,15 @@ pub fn console_validation(validation: &Validation, options: &ConsoleOptions<'_>)
     text
 }
 
-/// Five cells beside each other, cut to their columns.
-fn columns(cells: &[&str; 5]) -> String {
-    const WIDTHS: [usize; 5] = [22, 23, 23, 8, 22];
+/// Columns of the comparison.
+const WIDTHS: [usize; 5] = [22, 23, 23, 8, 22];
+/// Columns of the causes, as far as they go below those of the comparison.
+const CAUSES: [usize; 4] = [22, 23, 31, 22];
+
+/// Cells beside each other, cut to their columns.
+fn columns<const N: usize>(widths: &[usize; N], cells: &[&str; N]) -> String {
     let mut line = "  ".to_owned();
-    for (cell, width_of) in cells.iter().zip(WIDTHS) {
+    for (cell, &width_of) in cells.iter().zip(widths) {
         // One column stays empty, so that no cell runs into the next.
         let text = fit(cell, width_of - 1);
         let pad = " ".repeat(width_of.saturating_sub(width(&text)));
@@ -187,11 +221,16 @@ fn columns(cells: &[&str; 5]) -> String {
 
 /// What the calibrating run did not change, if anything.
 fn kept(validation: &Validation) -> Option<String> {
-    // Median and p99 of one service time are kept together: one word for both.
-    let words = |setting: &'_ Setting| setting.name.split(", ").next().unwrap_or_default().to_owned();
-    let mut kept: Vec<String> = validation.settings.iter().filter(|s| !s.used).map(words).collect();
-    kept.dedup();
-    (!kept.is_empty()).then(|| format!("not calibrated, as declared: {}", kept.join(", ")))
+    // Median and p99 of one service time are kept together, and so are the phases of a start: one word for all.
+    let words = |setting: &'_ Setting| setting.name.split([',', ':']).next().unwrap_or_default().to_owned();
+    let told = |note: &str, of: fn(&Used) -> bool| {
+        let mut names: Vec<String> = validation.settings.iter().filter(|s| of(&s.used)).map(words).collect();
+        names.dedup();
+        (!names.is_empty()).then(|| format!("{note}: {}", names.join(", ")))
+    };
+    let declared = told("not calibrated", |used| matches!(used, Used::Declared));
+    let pooled = told("by all versions together", |used| matches!(used, Used::Pooled { .. }));
+    declared.into_iter().chain(pooled).reduce(|a, b| format!("{a}; {b}"))
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -250,11 +289,19 @@ pub fn validation_md(validation: &Validation, command: &str) -> String {
     let _ = write!(
         out,
         "\nA live value is *inside* if it lies in the simulated interval, its ends included; a span also within \
-         {RESOLUTION_S} s of it. The gap is the live median less the simulated one. *Never* is not within the run, and later \
-         than everything. *Not predicted*: the interval is wider than its median, so that values inside show little. \
-         *Always*: all simulated trials agree. Rows of one run depend on each other: one late detection moves all behind \
-         it.\n\n"
+         {RESOLUTION_S} s of it. So of a right simulator at least as many are inside as the level of the interval says, on \
+         average: equal values and the {RESOLUTION_S} s only add to them. The gap is the live median less the simulated one, in \
+         the digits shown. *Never* is not within the run, and later than everything. *Not predicted*: what is taken as inside is \
+         wider than the median, so that values inside show little. *Always*: all simulated trials agree. Rows of one run \
+         depend on each other: one late detection moves all behind it.\n\n"
     );
+    if let Some(early) = early(validation) {
+        let _ = write!(
+            out,
+            "Runs {early}. An alarm or a rollback that comes first competes with the incident: such runs are in the \
+             counts of requests, and not in the rows of time.\n\n"
+        );
+    }
     named_causes(&mut out, validation);
     made(&mut out, validation);
     let _ = write!(
@@ -275,18 +322,19 @@ fn named_causes(out: &mut String, validation: &Validation) {
     }
     out.push_str(
         "What live runs do and the model only assumes, in seconds. A cause whose live values are not the modelled one moves \
-         the milestones behind it; what is left of a gap has no name.\n\n| cause | modelled | live median | live range | \
-         events | what |\n|---|--:|--:|--:|--:|---|\n",
+         the milestones behind it; what is left of a gap has no name.\n\n| cause | modelled | live median | live p99 | \
+         live range | events | what |\n|---|--:|--:|--:|--:|--:|---|\n",
     );
-    for (cause, [low, median, high]) in seen() {
+    for (cause, Seen { min, median, p99, max }) in seen() {
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} to {} | {} | {} |",
+            "| {} | {} | {} | {} | {} to {} | {} | {} |",
             cell(&cause.name),
             seconds(cause.modelled_s),
             seconds(median),
-            seconds(low),
-            seconds(high),
+            seconds(p99),
+            seconds(min),
+            seconds(max),
             grouped(cause.live.len() as u64),
             cell(&cause.what),
         );
@@ -318,10 +366,20 @@ fn made(out: &mut String, validation: &Validation) {
             seconds(*declared_s),
             measured_s.map_or_else(|| "–".to_owned(), seconds),
             grouped(*samples as u64),
-            if *used { "measured" } else { "**declared**" },
+            match used {
+                Used::Measured => "measured".to_owned(),
+                Used::Pooled { samples, value_s } => {
+                    format!("**all versions together**: {}, of {}", seconds(*value_s), grouped(*samples as u64))
+                }
+                Used::Declared => "**declared**".to_owned(),
+            },
         );
     }
-    out.push('\n');
+    out.push_str(
+        "\nA measured service time is a whole latency: the run of the model, and pacing, router, proxy and the way there and back. \
+         Simulated, all of it occupies a slot of the replica, and the `factor` of a `latency-spike` multiplies all of it; live, \
+         only what the replica does occupies it, and `factor` multiplies the run of the model alone.\n\n",
+    );
 }
 
 /// Text inside a table.
@@ -344,7 +402,7 @@ pub fn validation_csv(validation: &Validation) -> String {
 }
 
 /// Everything as one object. Spans are seconds; `null` is never, or not there: `n` and `never` tell how many values there
-/// are, and how many of them are never.
+/// are, and how many of them are never. Of a cause with more than 1000 events there are no values.
 #[must_use]
 pub fn validation_json(validation: &Validation) -> Value {
     let subject = &validation.subject;
@@ -357,9 +415,16 @@ pub fn validation_json(validation: &Validation) -> Value {
         "live_runs": validation.repeats,
         "simulated_trials": validation.trials,
         "resolution_s": RESOLUTION_S,
-        "interval_level": validation.rows.first().map(|row| row.band.level),
+        "interval_level": validation.rows.iter().map(|row| row.band.level).reduce(f64::min),
+        "turned_back_before_the_fault": subject.fault.as_ref().map(|_| json!({
+            "simulated": validation.early.simulated,
+            "simulated_of": validation.trials,
+            "live": validation.early.live,
+            "live_of": validation.repeats,
+        })),
         "inside": inside,
         "of": of,
+        "of_a_right_simulator_at_least": validation.expected_inside(),
         "quantities": validation.rows.iter().map(row_json).collect::<Vec<_>>(),
         "causes": validation.causes.iter().map(cause_json).collect::<Vec<_>>(),
         "calibration": validation.settings.iter().map(setting_json).collect::<Vec<_>>(),
@@ -381,6 +446,7 @@ fn row_json(row: &Row) -> Value {
             "low": finite(row.band.low),
             "median": finite(row.band.median),
             "high": finite(row.band.high),
+            "level": row.band.level,
             "values": values(&row.simulated),
         },
         "live": {
@@ -395,22 +461,39 @@ fn row_json(row: &Row) -> Value {
     })
 }
 
+/// Each request is one event of its sending.
+const VALUES_MAX: usize = 1_000;
+
 fn cause_json(cause: &Cause) -> Value {
-    let [low, median, high] = cause.seen().map_or([None; 3], |seen| seen.map(Some));
+    let seen = cause.seen();
+    let values = (cause.live.len() <= VALUES_MAX).then_some(&cause.live);
     json!({
         "cause": cause.name,
         "what": cause.what,
         "modelled_s": cause.modelled_s,
-        "live": { "n": cause.live.len(), "min": low, "median": median, "max": high, "values": cause.live },
+        "live": {
+            "n": cause.live.len(),
+            "min": seen.map(|s| s.min),
+            "median": seen.map(|s| s.median),
+            "p99": seen.map(|s| s.p99),
+            "max": seen.map(|s| s.max),
+            "values": values,
+        },
     })
 }
 
 fn setting_json(setting: &Setting) -> Value {
+    let (used, used_s) = match setting.used {
+        Used::Measured => ("measured", setting.measured_s),
+        Used::Pooled { value_s, .. } => ("all-versions", Some(value_s)),
+        Used::Declared => ("declared", Some(setting.declared_s)),
+    };
     json!({
         "figure": setting.name,
         "measurements": setting.samples,
         "declared_s": setting.declared_s,
         "measured_s": setting.measured_s,
-        "used": if setting.used { "measured" } else { "declared" },
+        "used": used,
+        "used_s": used_s,
     })
 }

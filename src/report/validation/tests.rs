@@ -8,7 +8,7 @@ use proptest::prelude::*;
 const NEVER: Option<f64> = None;
 
 fn runs(first: u64, values: &[Option<f64>]) -> Vec<RunFigures> {
-    let run = |(seed, &value)| RunFigures { seed, values: BTreeMap::from([(Quantity::Mttd, value)]) };
+    let run = |(seed, &value)| RunFigures { seed, values: BTreeMap::from([(Quantity::Mttd, value)]), early: false };
     (first..).zip(values).map(run).collect()
 }
 
@@ -62,7 +62,7 @@ fn live_values_are_counted_inside_with_both_ends_and_the_gap_is_of_medians() {
 #[test]
 fn a_count_has_no_resolution_and_a_point_has_one() {
     let of = |quantity, simulated: f64, live: f64| {
-        let run = |seed, v| RunFigures { seed, values: BTreeMap::from([(quantity, Some(v))]) };
+        let run = |seed, v| RunFigures { seed, values: BTreeMap::from([(quantity, Some(v))]), early: false };
         let simulated: Vec<_> = (0..20).map(|seed| run(seed, simulated)).collect();
         validate(subject_of_tests(), &simulated, &[run(99, live)], vec![], vec![]).rows[0].clone()
     };
@@ -100,16 +100,55 @@ fn never_is_later_than_everything() {
 #[test]
 fn an_interval_wider_than_its_median_is_no_prediction() {
     // 1 to 19 around 10 is 18 wide; 101 to 119 around 110, too.
-    assert!(!band(&count(1, 19)).predicts() && band(&count(101, 119)).predicts());
+    assert!(!band(&count(1, 19)).predicts(0.0) && band(&count(101, 119)).predicts(0.0));
     // 10 to 28 around 19 is 18 wide, 9 to 27 around 18 as well: exactly the median is still one.
-    assert!(band(&count(10, 28)).predicts() && band(&count(9, 27)).predicts() && !band(&count(8, 26)).predicts());
+    assert!(
+        band(&count(10, 28)).predicts(0.0) && band(&count(9, 27)).predicts(0.0) && !band(&count(8, 26)).predicts(0.0)
+    );
     let zeros = vec![Some(0.0); 30];
-    assert!(band(&zeros).predicts(), "always zero is a prediction");
-    assert!(!band(&[zeros, vec![Some(0.1); 30]].concat()).predicts(), "zero or a little more is none");
+    assert!(band(&zeros).predicts(0.0), "always zero is a prediction");
+    assert!(!band(&[zeros, vec![Some(0.1); 30]].concat()).predicts(0.0), "zero or a little more is none");
     // 100 in 18 of 19, never in one: the width is infinite, even though the median is not.
-    assert!(!band(&[vec![Some(100.0); 18], vec![NEVER]].concat()).predicts());
-    assert!(!band(&[vec![Some(100.0); 9], vec![NEVER; 10]].concat()).predicts(), "nor where the median is never");
-    assert!(band(&[NEVER; 19]).predicts());
+    assert!(!band(&[vec![Some(100.0); 18], vec![NEVER]].concat()).predicts(0.0));
+    assert!(!band(&[vec![Some(100.0); 9], vec![NEVER; 10]].concat()).predicts(0.0), "nor where the median is never");
+    assert!(band(&[NEVER; 19]).predicts(0.0));
+    // What is accepted counts: 0.3 to 0.6 around 0.45 is taken as 0.2 to 0.7.
+    let of = |low, high| band(&[vec![Some(low); 10], vec![Some(high); 10]].concat());
+    assert!(of(0.3, 0.6).predicts(0.0) && !of(0.3, 0.6).predicts(RESOLUTION_S));
+    assert!(of(0.5, 0.6).predicts(RESOLUTION_S), "0.4 to 0.7 around 0.55");
+    // A point says its value to the resolution, even below it.
+    assert!(of(0.05, 0.05).predicts(RESOLUTION_S) && of(0.0, 0.0).predicts(RESOLUTION_S));
+    assert!(band(&[NEVER; 19]).predicts(RESOLUTION_S));
+}
+
+#[test]
+fn runs_turned_back_early_are_counted_and_not_in_spans() {
+    let run = |seed, early: bool| {
+        let mut values = BTreeMap::from([(Quantity::BadRequests, Some(seed as f64))]);
+        values.extend((!early).then_some((Quantity::Mttd, Some(50.0))));
+        RunFigures { seed, values, early }
+    };
+    let simulated: Vec<_> = (0..40).map(|seed| run(seed, seed % 2 == 0)).collect();
+    let live: Vec<_> = (100..104).map(|seed| run(seed, seed == 100)).collect();
+    let all = validate(subject_of_tests(), &simulated, &live, vec![], vec![]);
+    assert_eq!((all.early, all.trials, all.repeats), (Early { simulated: 20, live: 1 }, 40, 4));
+    let row = |quantity| all.row(quantity).expect("a row");
+    assert_eq!((row(Quantity::Mttd).band.n, row(Quantity::Mttd).live.len(), row(Quantity::Mttd).inside), (20, 3, 3));
+    assert_eq!((row(Quantity::BadRequests).band.n, row(Quantity::BadRequests).live.len()), (40, 4));
+    // 20 values hold a 21st in 19 of 21 places; the counts, 0 to 39, are no prediction.
+    let expected = all.expected_inside();
+    assert!((expected - 3.0 * 19.0 / 21.0).abs() < 1e-12, "{expected}");
+    // Nobody is left to say when.
+    let none: Vec<_> = (0..40).map(|seed| run(seed, true)).collect();
+    assert!(validate(subject_of_tests(), &none, &live, vec![], vec![]).row(Quantity::Mttd).is_none());
+}
+
+#[test]
+fn a_cause_is_told_by_its_ends_its_middle_and_its_slowest_hundredth() {
+    let cause = |live: Vec<f64>| Cause { name: "late".into(), what: "w".into(), modelled_s: 0.0, live };
+    let seen = cause((0..=100).rev().map(f64::from).collect()).seen();
+    assert_eq!(seen, Some(Seen { min: 0.0, median: 50.0, p99: 99.0, max: 100.0 }));
+    assert_eq!(cause(vec![f64::NAN]).seen(), None);
 }
 
 /// Live values that are further draws of what the simulated ones are drawn from, `shift` standard deviations off: the share

@@ -3,7 +3,7 @@
 //! Who sees nothing else must be able to say what was compared, and where the simulator is wrong: so each row tells its
 //! numbers in words, and a live value outside differs in shape, not in colour alone.
 
-use super::{gap, inside, level, live, runs, simulated, since, summary};
+use super::{any_early, early, gap, inside, level, live, runs, simulated, since, summary};
 use crate::report::render::canvas::{self, Anchor, Canvas, DrawError, Drawn, Ink, Pen, Picture, Text};
 use crate::report::render::story::{grouped, length};
 use crate::report::render::timeline::panels::figure;
@@ -151,7 +151,11 @@ fn title<B: DrawingBackend>(validation: &Validation, canvas: &mut Canvas<B>) -> 
     };
     let about = canvas.fit(&about, Text::plain(15.0), room);
     canvas.text((LEFT, 64.0), &about, Text::plain(15.0).ink(Ink::SOFT))?;
-    for (i, line) in canvas.wrap(&summary(validation), Text::plain(16.0), room, 2).iter().enumerate() {
+    let mut said = summary(validation);
+    if let Some(early) = early(validation).filter(|_| any_early(validation)) {
+        said.push_str(&format!(" Runs {early}: not in the rows of time."));
+    }
+    for (i, line) in canvas.wrap(&said, Text::plain(16.0), room, 2).iter().enumerate() {
         canvas.text((LEFT, 90.0 + 21.0 * i as f64), line, Text::plain(16.0))?;
     }
     Ok(())

@@ -35,9 +35,15 @@ fn side(first: u64, n: u64, late: f64) -> Vec<RunFigures> {
                 (Quantity::LateRequests, some((12.0 + 4.0 * normal()).round())),
                 (Quantity::WrongRequests, some(wrong)),
             ]);
-            RunFigures { seed, values }
+            RunFigures { seed, values, early: false }
         })
         .collect()
+}
+
+/// A run turned back before its fault.
+fn turned(mut run: RunFigures) -> RunFigures {
+    run.values.retain(|quantity, _| !quantity.is_span());
+    RunFigures { early: true, ..run }
 }
 
 fn subject() -> Subject {
@@ -59,6 +65,7 @@ fn causes() -> Vec<Cause> {
     vec![
         cause("scrape jitter", "between two looks of the policy", 15.0, &[15.0, 15.02, 14.99, 15.31]),
         cause("order to effect", "from an order to the router's new weights", 0.02, &[0.004, 0.011, 0.006]),
+        cause("late sending", "later than intended", 0.0, &[0.000_123, 0.000_456, 0.000_789, 0.012]),
         cause("process start", "from fetch to ready", 8.5, &[9.1, 9.4, 8.9]),
         cause("artifact load", "building the session", 1.0, &[]),
     ]
@@ -73,9 +80,10 @@ fn settings() -> Vec<Setting> {
         used,
     };
     vec![
-        setting("service time of v1, median", 8_112, 0.006, Some(0.0041), true),
-        setting("service time of v2, median", 88, 0.006, Some(0.004), false),
-        setting("start: load", 0, 1.0, None, false),
+        setting("service time of v1, median", 8_112, 0.006, Some(0.0041), Used::Measured),
+        setting("service time of v2, median", 88, 0.006, Some(0.004), Used::Declared),
+        setting("service time of v3, median", 7, 0.006, Some(0.003), Used::Pooled { samples: 8_207, value_s: 0.0042 }),
+        setting("start: load", 0, 1.0, None, Used::Declared),
     ]
 }
 
@@ -116,7 +124,15 @@ fn shapes() -> Vec<(&'static str, Validation)> {
     bare.rows.clear();
     bare.causes.clear();
     bare.settings.clear();
+    let early = every(side(100, 200, 0.0), |_, _, v| v).into_iter().chain(side(1_000, 40, 0.0).into_iter().map(turned));
+    let early_live = || side(1, 4, 0.0).into_iter().chain(side(5, 3, 0.0).into_iter().map(turned)).collect::<Vec<_>>();
+    let all_early: Vec<_> = early_live().into_iter().map(turned).collect();
+    let early: Vec<_> = early.collect();
     vec![
+        ("early", with(&early, &early_live())),
+        ("all early", with(&early, &all_early)),
+        ("nothing but early", with(&side(100, 200, 0.0).into_iter().map(turned).collect::<Vec<_>>(), &all_early)),
+        ("many", with(&side(1_000, 2_000, 0.0), &side(1, 900, 0.0))),
         ("sample", sample()),
         ("right", with(&side(100, 200, 0.0), &side(1, 30, 0.0))),
         ("wrong", with(&side(100, 200, 0.0), &side(1, 10, 120.0))),
@@ -150,7 +166,10 @@ fn the_terminal_fits_whatever_came_out() {
         assert!(text.lines().count() <= LINES_MAX, "{name}:\n{text}");
         for line in text.lines() {
             assert!(width(line) <= COLUMNS_MAX && line.trim_end() == line, "{name}: {line}");
+            assert!(!(line.contains("simulator is right") && line.contains('…')), "{name}: {line}");
         }
+        let turned = name.contains("early");
+        assert_eq!(text.contains("turned back before the fault: simulated "), turned, "{name}:\n{text}");
     }
     let text = terminal(&sample());
     for part in [
@@ -158,15 +177,18 @@ fn the_terminal_fits_whatever_came_out() {
         "10 live runs · 200 simulated trials",
         "simulated (90 %)",
         "detected (MTTD)",
-        "not calibrated, as declared: service time of v2, start: load",
+        "not calibrated: service time of v2, start; by all versions together: service time of v3\n",
+        "late sending          0                      0.000623 / 0.012 / 0.012",
         "scrape jitter",
         "validation.png",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
-    // Of 11 rows of 10, the late ones are not predicted.
-    assert!(text.contains(" of 100 live values inside; if the simulator is right, about 90 are.\n"), "{text}");
+    // Of 11 rows of 10, those of the onset and the late ones are not predicted.
+    assert!(text.contains(" of 90 live values inside; at least about 81 if the simulator is right.\n"), "{text}");
     assert!(!text.contains("artifact load"), "a cause that nobody saw is not told\n{text}");
+    let early = terminal(&shape("early"));
+    assert!(early.contains("turned back before the fault: simulated 40 of 240, live 3 of 7\n"), "{early}");
 }
 
 #[test]
@@ -175,11 +197,14 @@ fn values_are_told_in_three_digits_and_gaps_with_their_sign() {
     assert_eq!(value(Quantity::BadRequests, 66_012.5), "66 013");
     assert_eq!(value(Quantity::Mttr, f64::INFINITY), "never");
     let of = |simulated: f64, live: f64| {
-        let run = |seed, v| vec![RunFigures { seed, values: BTreeMap::from([(Quantity::Mttd, Some(v))]) }];
+        let run =
+            |seed, v| vec![RunFigures { seed, values: BTreeMap::from([(Quantity::Mttd, Some(v))]), early: false }];
         gap(&validate(subject(), &run(1, simulated), &run(2, live), vec![], vec![]).rows[0])
     };
-    assert_eq!((of(287.0, 290.04), of(290.0, 287.0), of(5.0, 5.0)), ("+3.04".into(), "−3.00".into(), "0".into()));
-    assert_eq!(of(300.0, 300.01), "+0.010", "a gap that its values do not show");
+    assert_eq!((of(287.0, 290.04), of(290.0, 287.0), of(5.0, 5.0)), ("+3.0".into(), "−3.0".into(), "0".into()));
+    assert_eq!((of(300.0, 300.4), of(6.0, 6.03)), ("+0.4".into(), "+0.03".into()));
+    // What its values do not show is none, and has no sign.
+    assert_eq!([of(300.0, 300.01), of(6.000_4, 6.0), of(0.153_2, 0.153), of(0.0, 0.000_4)], ["0"; 4]);
     let never = shape("never");
     assert_eq!(gap(never.row(Quantity::Mttr).expect("a row")), "–");
 }
@@ -201,7 +226,17 @@ fn the_page_tells_table_causes_making_and_command() {
     let vague = validation_md(&shape("some never"), COMMAND);
     assert!(vague.contains("**not predicted**") && vague.contains("never"), "{vague}");
     let text = validation_md(&sample(), COMMAND);
-    assert!(text.contains("| service time of v2, median | 0.006") || text.contains("| 88 | **declared** |"), "{text}");
+    assert!(text.contains("| service time of v2, median | 0.006 | 0.004 | 88 | **declared** |"), "{text}");
+    assert!(text.contains("| 0.003 | 7 | **all versions together**: 0.004, of 8 207 |"), "{text}");
+    assert!(text.contains("`factor` of a `latency-spike` multiplies all of it; live,"), "{text}");
+    assert!(text.contains("| late sending | 0 | 0.000623 | 0.012 | 0.000123 to 0.012 | 4 |"), "{text}");
+    assert!(text.contains("Runs turned back before the fault: simulated 0 of 200, live 0 of 10."), "{text}");
+    let early = validation_md(&shape("early"), COMMAND);
+    assert!(early.contains("Runs turned back before the fault: simulated 40 of 240, live 3 of 7."), "{early}");
+    assert!(
+        !validation_md(&shape("no fault"), COMMAND).contains("turned back before"),
+        "there is nothing to be before"
+    );
 }
 
 #[test]
@@ -222,6 +257,19 @@ fn the_table_of_values_and_the_object_hold_every_value() {
             assert_eq!(told["simulated"]["values"].as_array().map(Vec::len), Some(row.simulated.len()));
         }
     }
+    let early = validation_json(&shape("early"));
+    let turned = &early["turned_back_before_the_fault"];
+    assert_eq!((&turned["simulated"], &turned["simulated_of"]), (&json!(40), &json!(240)));
+    assert_eq!((&turned["live"], &turned["live_of"]), (&json!(3), &json!(7)));
+    assert!(validation_json(&shape("no fault"))["turned_back_before_the_fault"].is_null());
+    let calibration = &early["calibration"];
+    assert_eq!((&calibration[2]["used"], &calibration[2]["used_s"]), (&json!("all-versions"), &json!(0.0042)));
+    assert_eq!(calibration[1]["used_s"], calibration[1]["declared_s"]);
+    let mut crowd = sample();
+    crowd.causes[0].live = vec![0.5; VALUES_MAX + 1];
+    let causes = &validation_json(&crowd)["causes"];
+    assert!(causes[0]["live"]["values"].is_null() && causes[0]["live"]["p99"] == 0.5, "{causes:#}");
+    assert_eq!(causes[1]["live"]["values"].as_array().map(Vec::len), Some(3));
     let text = validation_csv(&shape("never"));
     assert!(text.contains("mttd,live,1,inf"), "{text:.200}");
     let json = validation_json(&shape("some never"));
