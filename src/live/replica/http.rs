@@ -319,7 +319,7 @@ async fn latency(State(replica): Shared, request: Request) -> Answer {
     if latency.factor < 1.0 {
         return Err(bad(format!("factor is {}, but a run cannot be made faster: it is at least 1", latency.factor)));
     }
-    if add > ADD_MAX || !(latency.factor <= FACTOR_MAX) {
+    if add > ADD_MAX || latency.factor > FACTOR_MAX {
         return Err(bad(format!("add_ns is at most {}, factor at most {FACTOR_MAX}", ADD_MAX.as_nanos())));
     }
     replica.models.slowness.set(add, latency.factor);
