@@ -1,6 +1,8 @@
 //! A replica as a real process, over plain HTTP: it answers what the session in this process answers, to the bit; it
 //! tells the digest of what it runs; nothing that a client sends takes it down; it ends when it should.
 
+#[path = "replica/limits.rs"]
+mod limits;
 #[path = "common/serving.rs"]
 mod serving;
 
@@ -238,17 +240,15 @@ fn whatever_is_wrong_is_answered_in_form_and_the_connection_goes_on() {
 #[test]
 fn lying_and_broken_clients_do_no_harm() {
     let server = Server::start(&shipped("mlp-linear-v1.onnx"), &["--max-body", "5000"]);
-    // Announces too much: refused before it is sent.
+    // Announces too much and waits: refused though it is not sent.
     let mut client = server.connect();
     client.send(b"POST /v2/models/m/infer HTTP/1.1\r\nhost: t\r\ncontent-length: 99999999\r\n\r\n");
     assert!(client.answer().expect("an answer").error(413).contains("--max-body"));
     // Without end, in pieces.
     let mut client = server.connect();
     client.send(b"POST /v2/models/m/infer HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n");
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        (0..20).for_each(|_| client.send(&[b"400\r\n".as_slice(), &[b' '; 1024], b"\r\n"].concat()));
-    }));
-    assert!(client.answer().is_none_or(|answer| answer.status == 413));
+    (0..20).for_each(|_| client.send(&[b"400\r\n".as_slice(), &[b' '; 1024], b"\r\n"].concat()));
+    client.answer().expect("an answer").error(413);
     // Says 100 bytes and goes after 3; half a head; no HTTP at all; shorter than said, so that the rest is no request.
     for text in [
         "POST /v2/models/m/infer HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\nabc",
@@ -294,10 +294,12 @@ fn pushed_bytes_take_over_and_damaged_ones_do_not() {
     assert_eq!(server.get("/v2/models/m/ready").status, 200);
     let metrics = server.get("/metrics").text();
     assert!(metrics.contains(&new) && !metrics.contains(&old), "{metrics}");
+    let of = |version: &str| metrics.contains(&format!("version=\"{version}\""));
+    assert!(of("2") && !of("1") && !of("3"), "only what is loaded has series: {metrics}");
     // Back to the file.
     assert_eq!(server.post(LOAD, "{}").status, 200);
     assert_eq!(artifact(&server), old);
-    // A second name; a third that never was any good.
+    // A second name; a third that never was any good, and is not kept.
     let other = "/v2/repository/models/other/load";
     assert_eq!(server.post(other, LoadRequest::of_bytes("1", &bytes).encode()).status, 200);
     assert_eq!(server.post("/v2/models/other/infer", one()).header("rollcage-artifact"), Some(new.as_str()));
@@ -305,13 +307,14 @@ fn pushed_bytes_take_over_and_damaged_ones_do_not() {
     let bad = "/v2/repository/models/bad/load";
     server.post(bad, LoadRequest::of_bytes("1", b"hello").encode()).error(400);
     let index = server.post("/v2/repository/index", "").json();
-    let state = |name: &str| {
-        let entry = index.as_array().expect("a list").iter().find(|entry| entry["name"] == name).expect("its entry");
-        (entry["state"].as_str().expect("text").to_owned(), entry["reason"].as_str().expect("text").to_owned())
-    };
-    assert_eq!((state("m").0.as_str(), state("other").0.as_str()), ("READY", "READY"));
-    assert!(state("bad").0 == "UNAVAILABLE" && !state("bad").1.is_empty(), "{index}");
-    assert_eq!(server.post("/v2/repository/index", r#"{"ready":true}"#).json().as_array().map(Vec::len), Some(2));
+    let told: Vec<_> =
+        index.as_array().expect("a list").iter().map(|entry| (&entry["name"], &entry["state"])).collect();
+    assert!(told.len() == 2 && told[0].0 == "m" && told[1].0 == "other", "{index}");
+    assert!(told.iter().all(|(_, state)| *state == "READY"), "{index}");
+    let stats = server.get("/v2/models/stats").json();
+    assert_eq!(stats["model_stats"].as_array().map(Vec::len), Some(2), "{stats}");
+    assert_eq!(server.post("/v2/repository/models/other/unload", "").status, 200);
+    assert_eq!(server.post("/v2/repository/index", r#"{"ready":true}"#).json().as_array().map(Vec::len), Some(1));
 }
 
 #[test]
@@ -411,19 +414,21 @@ fn compression_works_both_ways() {
 fn a_full_queue_sheds_while_health_answers() {
     let server = Server::start(&shipped("mlp-linear-v1.onnx"), &["--queue", "2", "--faults"]);
     assert!(server.post("/rollcage/latency", r#"{"add_ns":-1}"#).error(400).contains("add_ns"));
-    assert_eq!(server.post("/rollcage/latency", r#"{"add_ns":1000000000,"factor":1.0}"#).status, 200);
+    assert!(server.post("/rollcage/latency", r#"{"factor":0.5}"#).error(400).contains("at least 1"));
+    assert!(server.post("/rollcage/latency", r#"{"factor":1000001}"#).error(400).contains("at most 1000000"));
+    // Long enough for a slow machine to look at it meanwhile.
+    assert_eq!(server.post("/rollcage/latency", r#"{"add_ns":5000000000,"factor":1.0}"#).status, 200);
     // One in the slot, two before it, the others too many.
     let mut clients: Vec<Client> = (0..6).map(|_| server.connect()).collect();
-    let head = format!("POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n", one().len());
     let begun = now();
-    clients.iter_mut().for_each(|client| client.send(&[head.as_bytes(), &one()].concat()));
+    clients.iter_mut().for_each(|client| client.begin(INFER, &one()));
     let tells = |line: &str| server.get("/metrics").text().contains(line);
     until("one is in its slot", || tells(r#"rollcage_infer_in_flight{model="m",version="1"} 1"#));
     until("the others wait", || tells(r#"rollcage_infer_queued{model="m",version="1"} 2"#));
     assert_eq!(server.get("/v2/health/live").status, 200);
-    assert!(now() - begun < Duration::from_secs(1), "health and metrics wait for a slot");
+    assert!(now() - begun < Duration::from_secs(5), "health and metrics wait for a slot");
     let answers: Vec<_> = clients.iter_mut().map(|client| client.answer().expect("an answer")).collect();
-    assert!(now() - begun >= Duration::from_secs(3), "three were occupied one after another");
+    assert!(now() - begun >= Duration::from_secs(15), "three were occupied one after another");
     let (served, shed): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert_eq!((served.len(), shed.len()), (3, 3));
     for answer in shed {
@@ -432,7 +437,7 @@ fn a_full_queue_sheds_while_health_answers() {
     assert_eq!(server.post("/rollcage/latency", "{}").status, 200);
     let quick = now();
     assert_eq!(server.post(INFER, one()).status, 200);
-    assert!(now() - quick < Duration::from_secs(1));
+    assert!(now() - quick < Duration::from_secs(5));
 }
 
 #[test]
@@ -443,8 +448,7 @@ fn native_code_that_never_returns_holds_up_nobody_else() {
     let features = told["inputs"][0]["shape"][1].as_u64().expect("a width") as usize;
     let body = |value: f32| request(&input, &vec![value; features], features).encode(false).expect("finite").body;
     let mut stuck = server.connect();
-    stuck.send(format!("POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n", body(1e6).len()).as_bytes());
-    stuck.send(&body(1e6));
+    stuck.begin(INFER, &body(1e6));
     until("it is in its slot", || server.get("/metrics").text().contains(r#"in_flight{model="m",version="1"} 1"#));
     for _ in 0..5 {
         assert_eq!(server.get("/v2/health/ready").status, 200);
@@ -454,6 +458,10 @@ fn native_code_that_never_returns_holds_up_nobody_else() {
     let bytes = fs::read(shipped("mlp-linear-v1.onnx")).expect("read");
     assert_eq!(server.post(LOAD, LoadRequest::of_bytes("2", &bytes).encode()).status, 200);
     assert_eq!(artifact(&server), digest_of("mlp-linear-v1.onnx"));
+    // Whoever waits for an answer holds on to the model; then only the thread is left of it.
+    drop(stuck);
+    let tells = |line: &str| server.get("/metrics").text().contains(line);
+    until("the stuck thread is known as lost", || tells("rollcage_slots 3\n") && tells("rollcage_slots_lost 1\n"));
 }
 
 #[test]
@@ -463,7 +471,12 @@ fn connections_beyond_the_limit_are_told_so() {
     for client in &mut held {
         assert_eq!(client.request("GET", "/v2/health/live", &[], b"").status, 200);
     }
-    assert!(server.connect().answer().expect("a refusal").error(503).contains("too many connections"));
+    let mut refused = server.connect();
+    // Its request is on the way already.
+    refused.begin(INFER, &one());
+    let refusal = refused.answer().expect("a refusal");
+    assert!(refusal.error(503).contains("too many connections"));
+    assert_eq!(refusal.header("rollcage-shed"), Some("1"));
     drop(held);
     until("there is room again", || {
         let mut client = server.connect();
@@ -558,12 +571,22 @@ fn it_ends_with_its_parent_even_while_it_is_stopped() {
 #[test]
 fn told_to_end_it_answers_what_it_has_begun() {
     let mut server = Server::start(&shipped("mlp-linear-v1.onnx"), &["--faults"]);
-    assert_eq!(server.post("/rollcage/latency", r#"{"add_ns":300000000}"#).status, 200);
+    assert_eq!(server.post("/rollcage/latency", r#"{"add_ns":600000000}"#).status, 200);
     let _idle = server.connect();
     let mut client = server.connect();
-    client.send(format!("POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n", one().len()).as_bytes());
-    client.send(&one());
-    until("it has begun", || server.get("/metrics").text().contains(r#"in_flight{model="m",version="1"} 1"#));
+    client.begin(INFER, &one());
+    let mut before = 0;
+    until("it has begun", || {
+        let metrics = server.get("/metrics").text();
+        // A machine that is slow to look may come too late, and begins another: longer it must not take, or it would
+        // not end within the time that is given to those in flight.
+        if metrics.contains(&format!(r#"outcome="ok"}} {}"#, before + 1)) {
+            assert_eq!(client.answer().expect("an answer").status, 200);
+            client.begin(INFER, &one());
+            before += 1;
+        }
+        metrics.contains(r#"in_flight{model="m",version="1"} 1"#)
+    });
     server.signal(rustix::process::Signal::TERM);
     assert_eq!(client.answer().expect("an answer").status, 200);
     let told = now();
@@ -573,5 +596,5 @@ fn told_to_end_it_answers_what_it_has_begun() {
         code.is_some()
     });
     assert_eq!(code, Some(Some(0)));
-    assert!(now() - told < Duration::from_secs(2));
+    assert!(now() - told < Duration::from_secs(5));
 }

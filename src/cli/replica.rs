@@ -3,7 +3,7 @@
 use crate::cli::Stop;
 use crate::cli::exit::Exit;
 use crate::digest::Digest;
-use crate::live::replica::{Config, ServeError, serve};
+use crate::live::replica::{Config, ServeError, check_name, serve};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub(super) struct Replica {
     #[arg(long)]
     model: PathBuf,
     /// The name it is served under
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: String,
     /// The port; 0 for any that is free (standard output tells which)
     #[arg(long, default_value_t = 8080)]
@@ -22,14 +22,14 @@ pub(super) struct Replica {
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
     /// The version it is served as
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", value_parser = name)]
     version: String,
     /// Inferences that run at once, each on a thread of its own
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     concurrency: u16,
     /// Requests that may wait for their turn; beyond it they are refused
-    #[arg(long, default_value_t = 64)]
-    queue: u16,
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    queue: u32,
     /// Refuse a file with another digest than this one (`sha256:…`)
     #[arg(long, value_parser = digest)]
     digest: Option<Digest>,
@@ -50,6 +50,10 @@ pub(super) struct Replica {
     runtime: Option<PathBuf>,
 }
 
+fn name(text: &str) -> Result<String, String> {
+    check_name("name", text).map(|()| text.to_owned())
+}
+
 fn digest(text: &str) -> Result<Digest, &'static str> {
     Digest::parse(text).ok_or("expected sha256:<64 hex digits>")
 }
@@ -64,7 +68,7 @@ impl Replica {
             host: self.host,
             port: self.port,
             concurrency: self.concurrency.into(),
-            queue: self.queue.into(),
+            queue: self.queue as usize,
             max_body: self.max_body,
             max_connections: self.max_connections as usize,
             faults: self.faults,

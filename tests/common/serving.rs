@@ -5,6 +5,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything in these tests.
@@ -45,7 +47,8 @@ pub struct Server {
     pub address: String,
     /// Phases told so far, each a JSON line.
     pub phases: Vec<String>,
-    lines: BufReader<std::process::ChildStdout>,
+    // Locked, because tests ask one server from several threads.
+    lines: Mutex<Receiver<String>>,
 }
 
 impl Drop for Server {
@@ -74,8 +77,11 @@ impl Server {
     pub fn start_unready(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the replica starts");
         let stdin = child.stdin.take();
-        let lines = BufReader::new(child.stdout.take().expect("piped"));
-        let mut server = Self { child, stdin, address: String::new(), phases: Vec::new(), lines };
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        // A thread of its own reads, because a pipe cannot be read with a limit of time.
+        let (line, lines) = mpsc::channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|told| line.send(told)));
+        let mut server = Self { child, stdin, address: String::new(), phases: Vec::new(), lines: Mutex::new(lines) };
         let listening = server.read_until("listening");
         listening["address"].as_str().expect("an address").clone_into(&mut server.address);
         server
@@ -84,8 +90,8 @@ impl Server {
     /// Reads phases up to this one.
     pub fn read_until(&mut self, phase: &str) -> serde_json::Value {
         loop {
-            let mut line = String::new();
-            assert!(self.lines.read_line(&mut line).expect("text") > 0, "no `{phase}` after {:?}", self.phases);
+            let line = self.lines.get_mut().expect("whole").recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("no `{phase}` after {:?}: {error}", self.phases));
             let told: serde_json::Value = serde_json::from_str(&line).expect("one JSON object a line");
             self.phases.push(line);
             if told["phase"] == phase {
@@ -168,9 +174,15 @@ impl Client {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
-        self.send(head.as_bytes());
-        self.send(body);
+        // In one piece: a server that answers between the two would close on the second.
+        self.send(&[head.as_bytes(), body].concat());
         self.answer().expect("an answer")
+    }
+
+    /// Sends a request for an inference and does not wait for its answer.
+    pub fn begin(&mut self, path: &str, body: &[u8]) {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", body.len());
+        self.send(&[head.as_bytes(), body].concat());
     }
 
     /// The next answer; `None` if the connection ends instead.

@@ -1,21 +1,30 @@
 //! Owns the bodies of requests and answers: how much of them is read, how long, and their compression.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 
 use super::error::HttpError;
+use super::room::{Budget, Room};
 
 /// Longest time for a whole request body.
 const READ_MAX: Duration = Duration::from_secs(30);
+
+/// Most bytes of a refused body that are read for nothing.
+const DISCARD_MAX: u64 = 512 << 20;
+
+/// Longest silence in a refused body: its client waits for the answer, then.
+const DISCARD_PAUSE: Duration = Duration::from_secs(2);
 
 /// Work on bodies beyond this size leaves the thread that does the network, so that health is told meanwhile.
 pub(super) const INLINE_MAX: usize = 128 << 10;
@@ -48,36 +57,31 @@ impl Coding {
     }
 }
 
-/// Reads a whole body, decompressed.
+/// Reads a whole body, decompressed; and the room that it takes, for as long as anything made of it is kept.
 ///
 /// # Errors
 /// 413 for more than `limit` bytes, before or after decompression; 408 if it does not come in time; 400 if it breaks off
-/// or does not decompress; 415 for another compression than gzip and deflate.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, HttpError> {
-    let coding = match headers.get(CONTENT_ENCODING) {
-        None => None,
-        Some(named) => {
-            let named = named.to_str().unwrap_or_default().trim().to_ascii_lowercase();
-            match Coding::parse(&named) {
-                None if named.is_empty() || named == "identity" => None,
-                None => {
-                    let why = format!("Content-Encoding `{named}` is not served; gzip and deflate are");
-                    return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
-                }
-                coding => coding,
-            }
+/// or does not decompress; 415 for another compression than gzip and deflate; 503 if bodies take too much memory already.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    mut body: Body,
+    limit: usize,
+    budget: &Arc<Budget>,
+) -> Result<(Bytes, Room), HttpError> {
+    let coding = match coding(headers, limit) {
+        Ok(coding) => coding,
+        Err(refusal) => {
+            pass_over(headers, body).await;
+            return Err(refusal);
         }
     };
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|announced| announced > limit as u64) {
-        return Err(too_large(limit));
-    }
-    let whole = tokio::time::timeout(READ_MAX, Limited::new(body, limit).collect()).await;
-    let bytes = match whole {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large(limit)),
-        Ok(Err(error)) => {
-            return Err(HttpError::new(StatusCode::BAD_REQUEST, format!("the body breaks off: {error}")));
+    let mut room = Room::none(budget);
+    let bytes = match tokio::time::timeout(READ_MAX, gathered(&mut body, limit, &mut room)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(refusal)) => {
+            drop(room);
+            discard(body).await;
+            return Err(refusal);
         }
         Err(_) => {
             let why = format!("the body did not come within {} s", READ_MAX.as_secs());
@@ -85,9 +89,81 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
         }
     };
     match coding {
-        None => Ok(bytes),
-        Some(coding) => apart(move || decompressed(coding, &bytes, limit)).await?,
+        None => Ok((bytes, room)),
+        Some(coding) => {
+            let mut larger = Room::none(budget);
+            let work = move || decompressed(coding, &bytes, limit, &mut larger).map(|bytes| (bytes, larger));
+            // `room` is that of the compressed bytes, which are gone then.
+            apart(work).await?
+        }
     }
+}
+
+/// What the headers say of the body's compression, unless they say already that it is not read.
+fn coding(headers: &HeaderMap, limit: usize) -> Result<Option<Coding>, HttpError> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|announced| announced > limit as u64) {
+        return Err(too_large(limit));
+    }
+    let Some(named) = headers.get(CONTENT_ENCODING) else {
+        return Ok(None);
+    };
+    let named = named.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+    match Coding::parse(&named) {
+        None if named.is_empty() || named == "identity" => Ok(None),
+        None => {
+            let why = format!("Content-Encoding `{named}` is not served; gzip and deflate are");
+            Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
+        }
+        coding => Ok(coding),
+    }
+}
+
+async fn gathered(body: &mut Body, limit: usize, room: &mut Room) -> Result<Bytes, HttpError> {
+    let mut whole = Bytes::new();
+    let mut joined = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| HttpError::new(StatusCode::BAD_REQUEST, format!("the body breaks off: {error}")))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > limit - whole.len() - joined.len() {
+            return Err(too_large(limit));
+        }
+        room.grow(piece.len())?;
+        // Most bodies come in one piece, which need not be copied. Of many, none is kept: each holds on to its buffer.
+        if whole.is_empty() && joined.is_empty() {
+            whole = piece;
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut whole));
+            joined.extend_from_slice(&piece);
+        }
+    }
+    Ok(if joined.is_empty() { whole } else { joined.into() })
+}
+
+/// Leaves a body that was not begun. Who asked before sending it (`Expect: 100-continue`) does not send it then.
+pub(super) async fn pass_over(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(EXPECT) {
+        discard(body).await;
+    }
+}
+
+/// Reads what is left of a body and throws it away, within limits: a client that is still writing does not read its
+/// answer, and to close a connection with bytes unread is to reset it, the answer included.
+async fn discard(mut body: Body) {
+    if body.size_hint().lower() > DISCARD_MAX {
+        return;
+    }
+    let all = async {
+        let mut left = DISCARD_MAX;
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_PAUSE, body.frame()).await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len) as u64) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(READ_MAX, all).await;
 }
 
 fn too_large(limit: usize) -> HttpError {
@@ -100,23 +176,32 @@ pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 
-fn decompressed(coding: Coding, bytes: &[u8], limit: usize) -> Result<Bytes, HttpError> {
-    fn whole(from: impl Read, limit: usize) -> std::io::Result<Vec<u8>> {
+fn decompressed(coding: Coding, bytes: &[u8], limit: usize, room: &mut Room) -> Result<Bytes, HttpError> {
+    fn whole(mut from: impl Read, coding: Coding, limit: usize, room: &mut Room) -> Result<Bytes, HttpError> {
         let mut out = Vec::new();
-        // One byte more tells what is too large from what just fits.
-        from.take(limit as u64 + 1).read_to_end(&mut out)?;
-        Ok(out)
+        loop {
+            // One byte more than the limit tells what is too large from what just fits.
+            let step = INLINE_MAX.min(limit.saturating_add(1) - out.len());
+            room.grow(step)?;
+            let read = from.by_ref().take(step as u64).read_to_end(&mut out).map_err(|error| {
+                HttpError::new(StatusCode::BAD_REQUEST, format!("the body is not {}: {error}", coding.name()))
+            })?;
+            if out.len() > limit {
+                return Err(too_large(limit));
+            }
+            if read < step {
+                return Ok(out.into());
+            }
+        }
     }
-    let out = match coding {
-        Coding::Gzip => whole(MultiGzDecoder::new(bytes), limit),
-        Coding::Deflate => whole(ZlibDecoder::new(bytes), limit).or_else(|_| whole(DeflateDecoder::new(bytes), limit)),
-    };
-    match out {
-        Ok(out) if out.len() > limit => Err(too_large(limit)),
-        Ok(out) => Ok(out.into()),
-        Err(error) => {
-            let why = format!("the body is not {}: {error}", coding.name());
-            Err(HttpError::new(StatusCode::BAD_REQUEST, why))
+    match coding {
+        Coding::Gzip => whole(MultiGzDecoder::new(bytes), coding, limit, room),
+        Coding::Deflate => {
+            let standard = whole(ZlibDecoder::new(bytes), coding, limit, room);
+            standard.or_else(|refusal| match refusal.status {
+                StatusCode::BAD_REQUEST => whole(DeflateDecoder::new(bytes), coding, limit, room),
+                _ => Err(refusal),
+            })
         }
     }
 }
@@ -157,6 +242,8 @@ mod tests {
     #[test]
     fn what_is_compressed_is_read_within_the_limit() {
         let text = b"0123456789".repeat(100);
+        let budget = Arc::new(Budget::new(1 << 20));
+        let decompressed = |coding, bytes: &[u8], limit| decompressed(coding, bytes, limit, &mut Room::none(&budget));
         for coding in [Coding::Gzip, Coding::Deflate] {
             let small = compressed(coding, &text);
             assert!(small.len() < 100);

@@ -15,7 +15,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Sleep;
@@ -34,7 +34,14 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Sent where there are too many connections: a refusal says more than a silence.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 63\r\n\
-connection: close\r\n\r\n{\"error\":\"too many connections to this replica; try elsewhere\"}";
+rollcage-shed: 1\r\nconnection: close\r\n\r\n{\"error\":\"too many connections to this replica; try elsewhere\"}";
+
+/// Most connections at once that are refused with patience; beyond it a refusal may be lost.
+const REFUSED_MAX: usize = 64;
+
+/// Longest time, and most bytes, that a refused client goes on sending before it reads the refusal.
+const REFUSED_FOR: Duration = Duration::from_secs(2);
+const REFUSED_BYTES: u64 = 1 << 20;
 
 /// Accepts connections until `stop` says otherwise, then gives those in flight `grace` to end.
 pub(super) async fn accept(
@@ -46,6 +53,7 @@ pub(super) async fn accept(
 ) {
     let most = most.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
     let room = Arc::new(Semaphore::new(most));
+    let refused = Arc::new(Semaphore::new(REFUSED_MAX));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -57,6 +65,12 @@ pub(super) async fn accept(
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
             let _ = stream.try_write(FULL);
+            if let Ok(permit) = Arc::clone(&refused).try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(REFUSED_FOR, leave(stream)).await;
+                    drop(permit);
+                });
+            }
             continue;
         };
         let (router, stop) = (router.clone(), stop.clone());
@@ -68,6 +82,12 @@ pub(super) async fn accept(
     drop(listener);
     // All permits are back when all connections have ended.
     let _ = tokio::time::timeout(grace, room.acquire_many(most as u32)).await;
+}
+
+/// Reads what a refused client sends until it has read the refusal: closed with bytes unread, the connection would be reset.
+async fn leave(mut stream: TcpStream) {
+    let _ = stream.shutdown().await;
+    let _ = tokio::io::copy(&mut stream.take(REFUSED_BYTES), &mut tokio::io::sink()).await;
 }
 
 async fn told(stop: &mut watch::Receiver<bool>) {
@@ -166,6 +186,7 @@ mod tests {
     fn the_refusal_has_the_length_it_announces() {
         let text = std::str::from_utf8(super::FULL).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("\r\n{}: 1\r\n", crate::live::replica::SHED_HEADER)));
         assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
     }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::live::v2::ErrorBody;
 
-/// Set to `1` on answers to requests that found the queue full: nothing was done, and trying elsewhere is safe.
+/// Set to `1` on answers to requests that found the queue, the connections or the memory full: nothing was done, and trying elsewhere is safe.
 pub const SHED_HEADER: &str = "rollcage-shed";
 
 /// An answer that is an error.
@@ -27,9 +27,9 @@ impl HttpError {
         Self::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 
-    /// The queue is full.
-    pub(super) fn shed(model: &str) -> Self {
-        let message = format!("the queue of model {model} is full; try later or elsewhere");
+    /// Something is full, and nothing was done.
+    pub(super) fn shed(what: String) -> Self {
+        let message = what + "; try later or elsewhere";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message, shed: true }
     }
 

@@ -19,6 +19,7 @@ use super::body;
 use super::error::HttpError;
 use super::infer::infer;
 use super::models::{Deployment, Models, Source, Tally};
+use super::room::{Budget, Room};
 use crate::live::v2::{self, IndexRequest, LoadRequest, ModelMetadata, ServerMetadata, TensorMetadata};
 use crate::world::inference::{DataType, TensorSpec};
 
@@ -28,6 +29,8 @@ pub(super) struct Replica {
     pub(super) models: Models,
     /// Largest body in bytes, after decompression.
     pub(super) max_body: usize,
+    /// What all bodies together may take.
+    pub(super) budget: Arc<Budget>,
     /// Slots of each model.
     pub(super) slots: usize,
     /// Set when the first load has ended well; then for good.
@@ -40,6 +43,9 @@ type Answer = Result<Response, HttpError>;
 /// Longest latency that can be added to a request.
 const ADD_MAX: Duration = Duration::from_secs(60);
 
+/// Largest factor that a request's time is multiplied by.
+const FACTOR_MAX: f64 = 1e6;
+
 /// All endpoints; with those that make it misbehave, if `faults`.
 pub(super) fn router(replica: Arc<Replica>, faults: bool) -> Router {
     let mut router = Router::new()
@@ -50,6 +56,8 @@ pub(super) fn router(replica: Arc<Replica>, faults: bool) -> Router {
         .route("/v2/repository/index", post(index))
         .route("/v2/repository/models/{model}/load", post(load))
         .route("/v2/repository/models/{model}/unload", post(unload))
+        // The word of Triton for all models, and so no name of one there.
+        .route("/v2/models/stats", get(all_statistics))
         .route("/metrics", get(metrics));
     for of in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         router = router
@@ -97,12 +105,16 @@ fn told<T: Serialize>(value: &T) -> Answer {
     Ok(response)
 }
 
-async fn no_path(uri: Uri) -> HttpError {
+async fn no_path(uri: Uri, request: Request) -> HttpError {
+    let (parts, body) = request.into_parts();
+    body::pass_over(&parts.headers, body).await;
     let shown: String = uri.path().chars().take(200).collect();
     HttpError::new(StatusCode::NOT_FOUND, format!("there is nothing at {shown}"))
 }
 
-async fn no_method(method: Method, uri: Uri) -> HttpError {
+async fn no_method(method: Method, uri: Uri, request: Request) -> HttpError {
+    let (parts, body) = request.into_parts();
+    body::pass_over(&parts.headers, body).await;
     let shown: String = uri.path().chars().take(200).collect();
     HttpError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{shown} does not take {method}"))
 }
@@ -128,6 +140,7 @@ async fn server() -> Answer {
 }
 
 const PLATFORM: &str = "onnxruntime_onnx";
+const BACKEND: &str = "onnxruntime";
 
 async fn metadata(State(replica): Shared, asked: Asked) -> Answer {
     let model = replica.models.get(&asked.model, asked.version.as_deref())?;
@@ -159,7 +172,7 @@ async fn config(State(replica): Shared, asked: Asked) -> Answer {
     told(&json!({
         "name": model.name,
         "platform": PLATFORM,
-        "backend": "onnxruntime",
+        "backend": BACKEND,
         "version_policy": {"specific": {"versions": [model.version]}},
         "max_batch_size": 0,
         "input": of(&model.interface.inputs),
@@ -173,6 +186,11 @@ async fn config(State(replica): Shared, asked: Asked) -> Answer {
 async fn statistics(State(replica): Shared, asked: Asked) -> Answer {
     let model = replica.models.get(&asked.model, asked.version.as_deref())?;
     told(&json!({ "model_stats": [figures(&model)] }))
+}
+
+async fn all_statistics(State(replica): Shared) -> Answer {
+    let all: Vec<Value> = replica.models.loaded().iter().map(|model| figures(model)).collect();
+    told(&json!({ "model_stats": all }))
 }
 
 fn figures(model: &Deployment) -> Value {
@@ -196,13 +214,13 @@ fn figures(model: &Deployment) -> Value {
     })
 }
 
-async fn whole(replica: &Replica, request: Request) -> Result<bytes::Bytes, HttpError> {
+async fn whole(replica: &Replica, request: Request) -> Result<(bytes::Bytes, Room), HttpError> {
     let (parts, body) = request.into_parts();
-    body::read(&parts.headers, body, replica.max_body).await
+    body::read(&parts.headers, body, replica.max_body, &replica.budget).await
 }
 
 async fn index(State(replica): Shared, request: Request) -> Answer {
-    let body = whole(&replica, request).await?;
+    let (body, _room) = whole(&replica, request).await?;
     let asked = IndexRequest::decode(&body).map_err(|error| HttpError::invalid(&error))?;
     let mut entries = replica.models.index();
     entries.retain(|entry| !asked.ready || entry.state == v2::State::Ready);
@@ -210,15 +228,42 @@ async fn index(State(replica): Shared, request: Request) -> Answer {
 }
 
 async fn load(State(replica): Shared, asked: Asked, request: Request) -> Answer {
-    let body = whole(&replica, request).await?;
+    let (body, room) = whole(&replica, request).await?;
     let decoded = body::apart(move || LoadRequest::decode(&body)).await?;
-    let source = source(decoded.map_err(|error| HttpError::invalid(&error))?)?;
+    let decoded = decoded.map_err(|error| HttpError::invalid(&error))?;
+    configured(&asked.model, decoded.config.as_deref())?;
+    let source = source(decoded)?;
     // In a task of its own: a load goes on when whoever ordered it goes away.
-    let load = async move { replica.models.load(&asked.model, source, &mut |_| ()).await };
+    let load = async move {
+        let _room = room;
+        replica.models.load(&asked.model, source, &mut |_| ()).await
+    };
     match tokio::spawn(load).await {
         Ok(ended) => ended.map(|()| StatusCode::OK.into_response()),
         Err(error) => Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
+}
+
+/// Refuses a configuration that asks for anything: to pass over it in silence would be to serve something else.
+/// What says no more than how things are here is let through, because users of Triton must write it there.
+fn configured(model: &str, config: Option<&str>) -> Result<(), HttpError> {
+    let bad = |why: String| HttpError::new(StatusCode::BAD_REQUEST, why);
+    let Some(config) = config else { return Ok(()) };
+    let settings: Map<String, Value> = serde_json::from_str(config)
+        .map_err(|error| bad(format!("parameter \"config\" is no JSON object: {error}")))?;
+    for (name, value) in &settings {
+        let so = match name.as_str() {
+            "name" => value == model,
+            "backend" => value == BACKEND,
+            "platform" => value == PLATFORM,
+            _ => false,
+        };
+        if !so {
+            let shown: String = name.chars().take(64).collect();
+            return Err(bad(format!("parameter \"config\" sets `{shown}`, which cannot be set here; send \"{{}}\"")));
+        }
+    }
+    Ok(())
 }
 
 /// The one model file of a request. Its folder is the version, as it is on disk.
@@ -266,14 +311,39 @@ async fn latency(State(replica): Shared, request: Request) -> Answer {
     const fn unchanged() -> f64 {
         1.0
     }
-    let body = whole(&replica, request).await?;
+    let (body, _room) = whole(&replica, request).await?;
     let bad = |why: String| HttpError::new(StatusCode::BAD_REQUEST, why);
     let latency: Latency = serde_json::from_slice(&body)
         .map_err(|error| bad(format!("expected {{\"add_ns\":u64,\"factor\":f64}}: {error}")))?;
     let add = Duration::from_nanos(latency.add_ns);
-    if add > ADD_MAX || !(0.0..=1e6).contains(&latency.factor) {
-        return Err(bad(format!("add_ns is at most {}, factor between 0 and 1e6", ADD_MAX.as_nanos())));
+    if latency.factor < 1.0 {
+        return Err(bad(format!("factor is {}, but a run cannot be made faster: it is at least 1", latency.factor)));
+    }
+    if add > ADD_MAX || latency.factor > FACTOR_MAX {
+        return Err(bad(format!("add_ns is at most {}, factor at most {FACTOR_MAX}", ADD_MAX.as_nanos())));
     }
     replica.models.slowness.set(add, latency.factor);
     Ok(StatusCode::OK.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_may_say_how_things_are_and_no_more() {
+        for good in [None, Some("{}"), Some(" { } "), Some(r#"{"name":"m","backend":"onnxruntime"}"#)] {
+            assert_eq!(configured("m", good), Ok(()), "{good:?}");
+        }
+        for (bad, says) in [
+            ("", "no JSON object"),
+            ("[]", "no JSON object"),
+            (r#"{"max_batch_size":8}"#, "sets `max_batch_size`"),
+            (r#"{"backend":"python"}"#, "sets `backend`"),
+            (r#"{"name":"other"}"#, "sets `name`"),
+        ] {
+            let refusal = configured("m", Some(bad)).unwrap_err();
+            assert!(refusal.message().contains(says), "{}", refusal.message());
+        }
+    }
 }

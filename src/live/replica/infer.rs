@@ -1,7 +1,7 @@
 //! Owns the way of one inference request: body, protocol, queue, slot, answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -15,6 +15,7 @@ use super::error::HttpError;
 use super::http::{Asked, Replica};
 use super::metrics::Outcome;
 use super::models::Deployment;
+use super::room::Room;
 use super::slots::{Answer, Job};
 use super::{ARTIFACT_HEADER, clock};
 use crate::live::v2::{Encoded, InferRequest, InferResponse, JSON_LENGTH_HEADER};
@@ -27,35 +28,61 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 pub(super) async fn infer(State(replica): State<Arc<Replica>>, asked: Asked, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // The body first: a client that is still writing would not read an early answer.
-    let body = match body::read(&parts.headers, body, replica.max_body).await {
-        Ok(body) => body,
+    let (body, room) = match body::read(&parts.headers, body, replica.max_body, &replica.budget).await {
+        Ok(read) => read,
         Err(error) => return error.into_response(),
     };
     let model = match replica.models.get(&asked.model, asked.version.as_deref()) {
         Ok(model) => model,
         Err(error) => return error.into_response(),
     };
-    let begun = clock::now();
-    let (outcome, mut response) = match answered(&model, &parts.headers, body).await {
-        Ok(response) => (Outcome::Ok, response),
-        Err((outcome, error)) => (outcome, error.into_response()),
-    };
-    let took = clock::since(begun);
-    model.metrics.ended(outcome);
-    match outcome {
-        Outcome::Ok => {
-            model.metrics.duration.observe(took.as_secs_f64());
-            model.figures.success.add(took);
+    let mut end = End { model: &model, begun: clock::now(), outcome: Outcome::Abandoned };
+    let mut response = match answered(&model, &parts.headers, body, room).await {
+        Ok(response) => {
+            end.outcome = Outcome::Ok;
+            response
         }
-        _ => model.figures.fail.add(took),
-    }
+        Err((outcome, error)) => {
+            end.outcome = outcome;
+            error.into_response()
+        }
+    };
+    drop(end);
     response.headers_mut().insert(HeaderName::from_static(ARTIFACT_HEADER), model.artifact.clone());
     response
 }
 
+/// Counts how a request ended, whichever way: where its client goes away, all that happens is that this is dropped.
+struct End<'a> {
+    model: &'a Deployment,
+    begun: Instant,
+    outcome: Outcome,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let took = clock::since(self.begun);
+        self.model.metrics.ended(self.outcome);
+        match self.outcome {
+            Outcome::Ok => {
+                self.model.metrics.duration.observe(took.as_secs_f64());
+                self.model.figures.success.add(took);
+            }
+            // Neither one nor the other: nobody knows what would have become of it.
+            Outcome::Abandoned => {}
+            _ => self.model.figures.fail.add(took),
+        }
+    }
+}
+
 type Ended = (Outcome, HttpError);
 
-async fn answered(model: &Arc<Deployment>, headers: &HeaderMap, body: bytes::Bytes) -> Result<Response, Ended> {
+async fn answered(
+    model: &Arc<Deployment>,
+    headers: &HeaderMap,
+    body: bytes::Bytes,
+    room: Room,
+) -> Result<Response, Ended> {
     let invalid = |error| (Outcome::Invalid, HttpError::invalid(&error));
     let mut request = decode(headers, body).await?;
     let wanted: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
@@ -63,8 +90,9 @@ async fn answered(model: &Arc<Deployment>, headers: &HeaderMap, body: bytes::Byt
     // Before the queue: what the model cannot take must not occupy a slot.
     model.interface.check(&inputs, &wanted).map_err(invalid)?;
     let (reply, answer) = oneshot::channel();
-    let job = Job { inputs, wanted, queued: clock::now(), reply };
-    model.slots.push(job).map_err(|_| (Outcome::Shed, HttpError::shed(&model.name)))?;
+    let job = Job { inputs, wanted, queued: clock::now(), reply, _room: room };
+    let full = |_| (Outcome::Shed, HttpError::shed(format!("the queue of model {} is full", model.name)));
+    model.slots.push(job).map_err(full)?;
     let Answer { result, waited, ran } = match tokio::time::timeout(ANSWER_MAX, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => {

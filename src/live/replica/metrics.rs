@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::clock;
+use super::slots::Threads;
 use crate::digest::Digest;
 
 /// How a request for inference ended.
@@ -25,7 +26,12 @@ pub(super) enum Outcome {
     Shed,
     /// No slot answered in time.
     Timeout,
+    /// Whoever asked went away before the answer.
+    Abandoned,
 }
+
+/// In the order of [`Outcome`].
+const OUTCOMES: [&str; 6] = ["ok", "invalid", "failed", "shed", "timeout", "abandoned"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Model {
@@ -56,12 +62,13 @@ pub(super) struct Metrics {
     waiting: Family<Model, Gauge>,
     running: Family<Model, Gauge>,
     artifacts: Family<Artifact, Gauge>,
+    pub(super) threads: Threads,
 }
 
 /// The metrics of one model's version, looked up once.
 #[derive(Debug, Clone)]
 pub(super) struct ModelMetrics {
-    ended: [Counter; 5],
+    ended: [Counter; OUTCOMES.len()],
     /// Seconds from the whole request to the whole answer, of those that were answered.
     pub(super) duration: Histogram,
     /// Requests before the slots.
@@ -99,19 +106,25 @@ impl Metrics {
         registry.register("rollcage_infer_in_flight", "Requests that occupy a slot", running.clone());
         let artifacts = Family::default();
         registry.register("rollcage_artifact_info", "1 for the model bytes that are loaded", artifacts.clone());
+        let threads = Threads::default();
+        registry.register("rollcage_slots", "Threads for inference, of all models", threads.live.clone());
+        registry.register(
+            "rollcage_slots_lost",
+            "Those among them whose model is gone: in native code that has not returned",
+            threads.lost.clone(),
+        );
         if let Some(seconds) = clock::unix_seconds() {
             let start: Gauge<f64, AtomicU64> = Gauge::default();
             start.set(seconds);
             registry.register_with_unit("process_start_time", "When the process started", Unit::Seconds, start);
         }
-        Self { registry, requests, duration, waiting, running, artifacts }
+        Self { registry, requests, duration, waiting, running, artifacts, threads }
     }
 
-    /// The metrics of a model's version.
+    /// The metrics of a model's version. They are told until it is [forgotten](Self::forget).
     pub(super) fn of(&self, model: &str, version: &str) -> ModelMetrics {
         let labels = Model { model: model.to_owned(), version: version.to_owned() };
-        // In the order of `Outcome`.
-        let ended = ["ok", "invalid", "failed", "shed", "timeout"].map(|outcome| {
+        let ended = OUTCOMES.map(|outcome| {
             let Model { model, version } = labels.clone();
             self.requests.get_or_create_owned(&Ended { model, version, outcome })
         });
@@ -120,6 +133,18 @@ impl Metrics {
             duration: self.duration.get_or_create_owned(&labels),
             waiting: self.waiting.get_or_create_owned(&labels),
             running: self.running.get_or_create_owned(&labels),
+        }
+    }
+
+    /// Tells no more of a model's version. Requests that it still answers count where nobody looks.
+    pub(super) fn forget(&self, model: &str, version: &str) {
+        let labels = Model { model: model.to_owned(), version: version.to_owned() };
+        self.duration.remove(&labels);
+        self.waiting.remove(&labels);
+        self.running.remove(&labels);
+        for outcome in OUTCOMES {
+            let Model { model, version } = labels.clone();
+            self.requests.remove(&Ended { model, version, outcome });
         }
     }
 
@@ -185,6 +210,7 @@ mod tests {
         assert!(old.contains("# TYPE rollcage_infer_requests_total counter\n"), "{old}");
         assert!(old.contains("rollcage_infer_requests_total{model=\"m\",version=\"1\",outcome=\"shed\"} 1\n"), "{old}");
         metrics.artifact("m", "1", Digest::of(b""), false);
-        assert!(!metrics.classic().contains("digest="));
+        metrics.forget("m", "1");
+        assert!(!metrics.classic().contains("model="), "{}", metrics.classic());
     }
 }

@@ -20,6 +20,7 @@ mod http;
 mod infer;
 mod metrics;
 mod models;
+mod room;
 mod slots;
 
 use std::io;
@@ -33,9 +34,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use error::SHED_HEADER;
+pub use models::check_name;
 
 use self::http::Replica;
 use self::models::{ModelFile, Models, Phase, Source};
+use self::room::Budget;
 use crate::digest::Digest;
 use crate::world::inference::{Engine, Located, Origin, RuntimeError, locate};
 
@@ -44,6 +47,9 @@ pub const ARTIFACT_HEADER: &str = "rollcage-artifact";
 
 /// Time that requests in flight get when the process is told to end.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Memory for the bodies of all requests together, in bytes, if those may not be so large that it must be more.
+const BODIES_MIN: usize = 256 << 20;
 
 /// How a replica is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +145,8 @@ async fn serving(config: &Config) -> Result<(), ServeError> {
     let replica = Arc::new(Replica {
         models: Models::new(&config.name, file, config.concurrency, config.queue),
         max_body: config.max_body,
+        // A body and what it decompresses to, twice over, must fit whatever is configured.
+        budget: Arc::new(Budget::new(config.max_body.saturating_mul(4).max(BODIES_MIN))),
         slots: config.concurrency,
         ready: AtomicBool::new(false),
     });

@@ -1,6 +1,7 @@
 //! Owns the models of a replica: which are loaded, from which bytes, and how one takes the place of another.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode};
 
 use super::error::HttpError;
 use super::metrics::{Metrics, ModelMetrics};
-use super::slots::{self, Setup, Slots, Slowness};
+use super::slots::{self, Gauges, Setup, Slots, Slowness};
 use crate::digest::Digest;
 use crate::live::v2::{IndexEntry, State};
 use crate::world::inference::{Engine, Interface};
@@ -164,6 +165,11 @@ impl Models {
         }
     }
 
+    /// All loaded models.
+    pub(super) fn loaded(&self) -> Vec<Arc<Deployment>> {
+        self.entries().values().filter_map(|entry| entry.current.clone()).collect()
+    }
+
     /// All names with their states.
     pub(super) fn index(&self) -> Vec<IndexEntry> {
         let line = |(name, entry): (&String, &Entry)| IndexEntry {
@@ -200,6 +206,7 @@ impl Models {
             Err(why) => {
                 let mut entries = self.entries();
                 let entry = entries.get_mut(name).ok_or_else(|| unknown(name))?;
+                let nothing = entry.file.is_none() && entry.current.is_none();
                 let message = match &entry.current {
                     Some(current) => {
                         let digest = current.digest;
@@ -210,6 +217,10 @@ impl Models {
                         format!("failed to load '{name}': {why}")
                     }
                 };
+                // A name under which there is nothing, and nothing to load, is no model.
+                if nothing {
+                    entries.remove(name);
+                }
                 Err(HttpError::new(StatusCode::BAD_REQUEST, message))
             }
         }
@@ -223,14 +234,21 @@ impl Models {
 
     /// Marks a load as begun; the model's file.
     fn announce(&self, name: &str, source: &Source) -> Result<Option<ModelFile>, HttpError> {
-        let mut entries = self.entries();
-        let known = entries.len();
         let refuse = |why: String| Err(HttpError::new(StatusCode::BAD_REQUEST, why));
+        let mut entries = self.entries();
+        if let Source::Bytes { version, .. } = source {
+            let version = version.as_deref().map_or(Ok(()), |version| check_name("version", version));
+            if let Err(why) = check_name("model's name", name).and(version) {
+                return refuse(why);
+            }
+            // What was pushed and unloaded must not keep others out.
+            if entries.len() >= MODELS_MAX && !entries.contains_key(name) {
+                entries.retain(|_, entry| entry.file.is_some() || entry.current.is_some());
+            }
+        }
+        let known = entries.len();
         match (entries.get_mut(name), source) {
             (None, Source::File) => Err(unknown(name)),
-            (None, Source::Bytes { .. }) if name.is_empty() || name.len() > NAME_MAX => {
-                refuse(format!("a model's name has 1 to {NAME_MAX} bytes"))
-            }
             (None, Source::Bytes { .. }) if known >= MODELS_MAX => {
                 refuse(format!("this replica knows {MODELS_MAX} names of models already"))
             }
@@ -272,27 +290,25 @@ impl Models {
                 (file.version, file.digest, bytes)
             }
         };
-        if version.is_empty() || version.len() > NAME_MAX {
-            return Err(format!("a version has 1 to {NAME_MAX} bytes"));
-        }
         let whole = Arc::clone(&bytes);
         let digest = tokio::task::spawn_blocking(move || Digest::of(&whole)).await.map_err(|e| e.to_string())?;
         if let Some(promised) = promised.filter(|promised| *promised != digest) {
             return Err(format!("its file has digest {digest}, but {promised} is promised"));
         }
         told(Phase::Verified(digest));
-        let metrics = self.metrics.of(name, &version);
         let setup = Setup {
             slots: self.slots,
             queue: self.queue,
             slowness: Arc::clone(&self.slowness),
-            waiting: metrics.waiting.clone(),
-            running: metrics.running.clone(),
+            threads: self.metrics.threads.clone(),
         };
         let loaded = slots::load(engine, &bytes, setup).await?;
         told(Phase::Loaded);
-        let (slots, interface) = loaded.warmed().await;
+        let (slots, interface) = loaded.warmed().await?;
         let artifact = HeaderValue::from_str(&digest.to_string()).map_err(|e| e.to_string())?;
+        // Only now: versions that never were loaded would leave their series behind.
+        let metrics = self.metrics.of(name, &version);
+        slots.count_in(Gauges { waiting: metrics.waiting.clone(), running: metrics.running.clone() });
         let figures = Figures::default();
         Ok(Deployment { name: name.to_owned(), version, digest, artifact, interface, slots, metrics, figures })
     }
@@ -306,6 +322,9 @@ impl Models {
         let old = std::mem::replace(&mut entry.current, new);
         if let Some(old) = &old {
             self.metrics.artifact(name, &old.version, old.digest, false);
+            if entry.current.as_ref().is_none_or(|new| new.version != old.version) {
+                self.metrics.forget(name, &old.version);
+            }
         }
         if let Some(new) = &entry.current {
             entry.version.clone_from(&new.version);
@@ -332,11 +351,63 @@ fn unknown(name: &str) -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, format!("Model {name} not found"))
 }
 
-fn read(path: &Path) -> Result<Arc<[u8]>, String> {
-    let shown = path.display();
-    let size = std::fs::metadata(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?.len();
-    if size > FILE_MAX {
-        return Err(format!("`{shown}` has {size} bytes, more than {FILE_MAX}"));
+/// Whether this can be the name of a model or version: something that fits a path, a label and a line of a log.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn check_name(what: &str, name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > NAME_MAX {
+        return Err(format!("a {what} has 1 to {NAME_MAX} bytes, this one {}", name.len()));
     }
-    std::fs::read(path).map(Arc::from).map_err(|error| format!("cannot read `{shown}`: {error}"))
+    if name.contains(|c: char| c.is_control() || c == '/' || c == '\\') || name == "." || name == ".." {
+        return Err(format!("{name:?} is no {what}: it is a segment of a path, without control characters"));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Arc<[u8]>, String> {
+    read_at_most(path, FILE_MAX)
+}
+
+fn read_at_most(path: &Path, most: u64) -> Result<Arc<[u8]>, String> {
+    let shown = path.display();
+    let failed = |error: std::io::Error| format!("cannot read `{shown}`: {error}");
+    // Before it is opened: to open a pipe is to wait for whoever writes it.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("cannot read `{shown}`: it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    // What is read counts, not what was told before: the file may grow meanwhile.
+    std::fs::File::open(path).map_err(failed)?.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > most {
+        return Err(format!("`{shown}` has more than {most} bytes"));
+    }
+    Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_a_path() {
+        for good in ["m", "1", "fraud v2", "größe", "a:b_c-d.e"] {
+            assert_eq!(check_name("version", good), Ok(()));
+        }
+        let long = "x".repeat(NAME_MAX + 1);
+        for bad in ["", ".", "..", "a/b", "a\\b", "a\nb", "\u{7f}", long.as_str()] {
+            assert!(check_name("version", bad).unwrap_err().contains("version"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_regular_files_within_the_limit_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("model");
+        std::fs::write(&file, b"four").unwrap();
+        assert_eq!(&*read_at_most(&file, 4).unwrap(), b"four");
+        assert!(read_at_most(&file, 3).unwrap_err().contains("more than 3 bytes"));
+        assert!(read(folder.path()).unwrap_err().contains("no regular file"));
+        assert!(read(&folder.path().join("none")).unwrap_err().contains("cannot read"));
+    }
 }

@@ -66,8 +66,6 @@ pub enum State {
     Ready,
     /// It is being loaded for the first time.
     Loading,
-    /// It is being unloaded.
-    Unloading,
     /// It does not answer; the reason says why.
     Unavailable,
     /// Another server's word.
@@ -118,19 +116,11 @@ pub struct ErrorBody {
     pub error: String,
 }
 
-impl ErrorBody {
-    /// The reason that an answer with an error status gives: its `error`, or else the beginning of whatever it says.
-    #[must_use]
-    pub fn reason(body: &[u8]) -> String {
-        serde_json::from_slice::<Self>(body)
-            .map_or_else(|_| String::from_utf8_lossy(&body[..body.len().min(240)]).trim().to_owned(), |body| body.error)
-    }
-}
-
 /// The body of `POST /v2/repository/models/{name}/load`; an empty one loads what the server has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadRequest {
-    /// The model's configuration, as JSON text. Triton wants one (`{}` will do) where files are given.
+    /// The model's configuration, as JSON text. Triton wants one (`{}` will do) where files are given; a replica of ours
+    /// refuses one that asks for anything.
     pub config: Option<String>,
     /// Files by path below the model's folder: `1/model.onnx`.
     pub files: Vec<(String, Vec<u8>)>,

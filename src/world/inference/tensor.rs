@@ -198,7 +198,10 @@ pub struct Tensor {
 /// How many values a shape has; `None` where the product of its dimensions is beyond what memory can hold.
 #[must_use]
 pub fn elements(shape: &[usize]) -> Option<usize> {
-    // Zero times something huge is still nothing that anybody means.
+    // Nothing at all, whatever stands before it and would be too much alone.
+    if shape.contains(&0) {
+        return Some(0);
+    }
     shape.iter().try_fold(1usize, |product, &d| product.checked_mul(d)).filter(|n| isize::try_from(*n).is_ok())
 }
 
@@ -339,6 +342,7 @@ mod tests {
     fn shapes_that_overflow_have_no_size() {
         assert_eq!(elements(&[]), Some(1));
         assert_eq!(elements(&[3, 0, 7]), Some(0));
+        assert_eq!(elements(&[usize::MAX, 2, 0]), Some(0));
         assert_eq!(elements(&[usize::MAX, 2]), None);
         assert_eq!(elements(&[usize::MAX]), None);
     }
