@@ -137,3 +137,23 @@ fn as_many_slots_and_places_as_a_scenario_may_have() {
     assert_eq!(server.post(INFER, one()).status, 200);
     assert!(tells(&server, "rollcage_slots 1000"));
 }
+
+#[test]
+fn bodies_share_one_budget_whoever_sends_them() {
+    const LARGEST: usize = 64 << 20;
+    let server = Server::start(&shipped(MLP), &[]);
+    // Four times the largest body, but for a few bytes, and no end to any of them.
+    let most = vec![b' '; LARGEST - 1];
+    let mut held: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut held {
+        client.send(format!("POST {INFER} HTTP/1.1\r\nhost: t\r\ncontent-length: {LARGEST}\r\n\r\n").as_bytes());
+        client.send(&most);
+    }
+    until("there is no room", || {
+        let answer = server.post(INFER, one());
+        answer.status == 503 && answer.header("rollcage-shed") == Some("1") && answer.error(503).contains("memory")
+    });
+    assert_eq!(server.get("/v2/health/live").status, 200);
+    drop(held);
+    until("there is room again", || server.post(INFER, one()).status == 200);
+}
