@@ -96,7 +96,12 @@ const BANS: &[Ban] = &[
     // Who may touch the world outside.
     everywhere(Mention::Path(&["ort"]), &[INFERENCE], "`world::inference` is the only user of the runtime"),
     everywhere(Mention::Path(&["tokio"]), &["live/"], "the event queue of `sim`; real time is `live`'s"),
-    everywhere(Mention::Path(&["std", "net"]), &["live/"], "only `live` talks to a network; pip fetches the runtime"),
+    everywhere(
+        Mention::Path(&["std", "net"]),
+        // Addresses are data there.
+        &["live/", "plan/mod.rs", "plan/resolve/foreign.rs"],
+        "only `live` talks to a network; pip fetches the runtime",
+    ),
     everywhere(
         Mention::Path(&["std", "fs"]),
         &[INFERENCE, "live/", "plan/files.rs", "report/render/mod.rs", "campaign/lab.rs", "cli/"],

@@ -300,7 +300,9 @@ fn time_never_goes_back(run: &Run) -> Findings {
     back.map(|w| format!("{:?} comes after {:?}", w[1], w[0])).collect()
 }
 
-const CONTRACT: &[(&str, fn(&Run) -> Findings)] = &[
+type Check = fn(&Run) -> Findings;
+
+const CONTRACT: &[(&str, Check)] = &[
     ("each request ends once", each_request_ends_once),
     ("orders end once", orders_end_once),
     ("reverted is what replicas serve", reverted_is_what_replicas_serve),

@@ -14,7 +14,6 @@ use rollcage::time::{SimTime, Span};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 /// What a fake server answers to an inference; all else it answers as it should.
 type Answer = fn(&mut TcpStream);
@@ -348,7 +347,7 @@ stages = [ {{ at = "1s", weight = 0.5 }} ]
                 if found.len() >= n {
                     return found;
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                pause();
             }
             panic!("no {n} replicas in 30 s");
         }
@@ -363,6 +362,11 @@ stages = [ {{ at = "1s", weight = 0.5 }} ]
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "processes live in real time")]
+    fn pause() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
 
     fn kill(pid: i32, signal: Signal) {
@@ -396,7 +400,7 @@ stages = [ {{ at = "1s", weight = 0.5 }} ]
             if replicas.iter().all(|&pid| gone(pid)) {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(50));
+            pause();
         }
         panic!("replicas are left after 5 s: {:?}", replicas.iter().filter(|pid| !gone(**pid)).collect::<Vec<_>>());
     }
@@ -455,7 +459,7 @@ stages = [ {{ at = "1s", weight = 0.5 }} ]
             if found.iter().all(|sockets| !sockets.is_empty()) {
                 return found.concat();
             }
-            std::thread::sleep(Duration::from_millis(50));
+            pause();
         }
         panic!("they do not all listen within 30 s");
     }

@@ -224,7 +224,7 @@ impl Driver<'_> {
     fn slow(&mut self, id: ReplicaId, factor: f64, add: Span) {
         let seat = &mut self.seats[id.index()];
         let (Some(server), true) = (seat.server, seat.process.is_some()) else { return };
-        if std::mem::replace(&mut seat.slowed, Some((factor, add))) == Some((factor, add)) {
+        if seat.slowed.replace((factor, add)) == Some((factor, add)) {
             return;
         }
         let body = serde_json::json!({ "add_ns": add.0, "factor": factor }).to_string();

@@ -290,10 +290,12 @@ async fn unload(State(replica): Shared, asked: Asked, request: Request) -> Answe
 
 async fn metrics(State(replica): Shared, request: Request) -> Response {
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let (content, text) = if accept.contains("application/openmetrics-text") {
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", replica.models.metrics.openmetrics())
-    } else {
+    // The older format is for those who ask for it and for nothing newer.
+    let older = accept.contains("text/plain") && !accept.contains("application/openmetrics-text");
+    let (content, text) = if older {
         ("text/plain; version=0.0.4; charset=utf-8", replica.models.metrics.classic())
+    } else {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", replica.models.metrics.openmetrics())
     };
     ([(CONTENT_TYPE, content)], text).into_response()
 }

@@ -166,7 +166,7 @@ impl Metrics {
         out
     }
 
-    /// The exposition, as Prometheus's older text format: what is asked by people and tools that do not say OpenMetrics.
+    /// The exposition, as Prometheus's older text format, for who asks for it.
     pub(super) fn classic(&self) -> String {
         classic(&self.openmetrics())
     }
