@@ -5,7 +5,7 @@ use crate::event::{ActionEnd, ActionResult, Event, RequestEnd, RuleFired};
 use crate::id::{ActionId, Names};
 use crate::time::SimTime;
 use crate::trace::{Digests, Recorded, RequestFold, Trace};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Records one run; `F` folds the ends of its requests.
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ pub struct Recorder<F> {
     requests: u64,
     end: SimTime,
     rows: Option<Vec<RequestEnd>>,
-    /// Orders that have no end yet.
-    ordered: BTreeSet<ActionId>,
+    /// Orders, and whether they have ended: one that was given again after its end has had it.
+    orders: BTreeMap<ActionId, bool>,
 }
 
 impl<F: RequestFold> Recorder<F> {
@@ -40,7 +40,7 @@ impl<F: RequestFold> Recorder<F> {
             requests: 0,
             end: SimTime::ZERO,
             rows: keep_requests.then(Vec::new),
-            ordered: BTreeSet::new(),
+            orders: BTreeMap::new(),
         }
     }
 
@@ -75,10 +75,10 @@ impl<F: RequestFold> Recorder<F> {
         self.end = self.end.max(at);
         match &event {
             Event::Ordered(order) => {
-                self.ordered.insert(order.id);
+                self.orders.entry(order.id).or_default();
             }
             Event::OrderEnded(result) => {
-                self.ordered.remove(&result.action);
+                self.orders.insert(result.action, true);
             }
             _ => {}
         }
@@ -100,7 +100,7 @@ impl<F: RequestFold> Recorder<F> {
     #[must_use]
     pub fn finish(mut self, names: Names, mut streams: Vec<(String, String)>) -> (F, Trace, Vec<RequestEnd>) {
         streams.sort();
-        for action in std::mem::take(&mut self.ordered) {
+        for (action, _) in std::mem::take(&mut self.orders).into_iter().filter(|(_, ended)| !ended) {
             self.event(self.end, Event::OrderEnded(ActionResult { action, end: ActionEnd::Lost }));
         }
         let parts: Vec<&[u8]> =
