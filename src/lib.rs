@@ -181,7 +181,7 @@
 //!   time it has used).
 //! - No map with an order of its own, no entropy, no transcendental function of std.
 //! - No request without an end, and none with two; no order without an end: what is under way when a run ends is lost.
-//! - No wait in [`live`] without a limit, and nothing of a live run that outlives it.
+//! - No wait in [`live`] without a limit, and no process or port of a live run that outlives it.
 //! - No request kept, unless `--requests` asks: they are hashed and folded as they end.
 //! - No `unsafe`.
 #![forbid(unsafe_code)]

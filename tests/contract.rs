@@ -16,6 +16,7 @@ use rollcage::rng::Seed;
 use rollcage::sim::{Results, Setup, Sim};
 use rollcage::time::{SimTime, Span};
 use rollcage::trace::Recorded;
+use rollcage::world::config::Effect;
 use rollcage::world::faults::Faults;
 use rollcage::world::telemetry::{Scraped, Telemetry};
 use rollcage::world::traffic::streams;
@@ -413,6 +414,41 @@ fn a_network_that_is_slow() {
         let slow =
             run.requests.iter().filter(|e| e.outcome.is_answered() && e.ended.since(e.arrived).0 > 120_000_000).count();
         assert!(slow > 20, "{slow} slow answers");
+    }
+}
+
+/// The file rots at five seconds; the stage at eleven brings up a second replica of v2, which reads it.
+#[test]
+fn bytes_that_rot_on_the_disk_are_refused_by_a_check_and_served_without_one() {
+    let fault = |check: &str| {
+        plan(&format!(
+            r#"kind = "weight-corruption"
+artifact = "v2"
+change   = {{ what = "sign-bit", share = 0.5, seed = 1 }}
+check    = "{check}"
+reach    = "disk""#
+        ))
+    };
+    let rotten = |run: &Run| match &run.plan.world.faults[0].effect {
+        Effect::CorruptWeights { corrupted, .. } => corrupted.digest,
+        other => panic!("{other:?}"),
+    };
+    for run in [simulated(fault("enforced")), live(fault("enforced"))] {
+        holds(&run);
+        let refused = run.record.trace.events.iter().find_map(|f| match &f.event {
+            Event::LoadFailed { version: VersionId(1), reason, .. } => Some(reason.clone()),
+            _ => None,
+        });
+        let found = rotten(&run).to_string();
+        assert!(refused.as_deref().is_some_and(|why| why.contains(&found)), "{refused:?}, {found}");
+        assert!(run.requests.iter().all(|e| !e.tainted), "nobody is served by it");
+    }
+    for run in [simulated(fault("bypassed")), live(fault("bypassed"))] {
+        holds(&run);
+        let loaded = |f: &&Recorded| matches!(f.event, Event::Loaded { digest, .. } if digest == rotten(&run));
+        let at = run.record.trace.events.iter().find(loaded).expect("the second replica of v2 loads what is there").at;
+        let harmed: Vec<_> = run.requests.iter().filter(|e| e.tainted).collect();
+        assert!(!harmed.is_empty() && harmed.iter().all(|e| e.ended >= at), "{} answers", harmed.len());
     }
 }
 

@@ -24,15 +24,6 @@ const REASON: Span = Span::secs(6);
 /// A replica that was asked to end is killed after this.
 const END_LIMIT: Span = Span::secs(2);
 
-/// The replicas of one version.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Pool {
-    /// How many there should be.
-    pub(crate) desired: u32,
-    /// Those that take requests, in order of number.
-    pub(crate) ready: Vec<ReplicaId>,
-}
-
 /// One replica.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -178,12 +169,7 @@ impl Driver<'_> {
         let seat = &mut self.seats[id.index()];
         seat.state = state;
         let version = seat.version;
-        let ready = &mut self.pools[version.index()].ready;
-        ready.retain(|&other| other != id);
-        if state == ReplicaState::Ready {
-            let at = ready.partition_point(|&other| other < id);
-            ready.insert(at, id);
-        }
+        self.pools[version.index()].enter(id, state);
         let health = Health { replica: id, version, state };
         self.record(Event::Replica(health));
         self.deliver(&Input::Health(health));
@@ -408,9 +394,8 @@ impl Driver<'_> {
 
     /// Ends scale orders whose pool is what it should be.
     fn settle_scaling(&mut self, version: VersionId) {
-        let pool = &self.pools[version.index()];
         let draining = self.seats.iter().any(|s| s.version == version && s.state == ReplicaState::Draining);
-        if pool.ready.len() == pool.desired as usize && !draining {
+        if self.pools[version.index()].is_settled(draining) {
             self.end_scaling(version, &ActionEnd::Ok);
         }
     }

@@ -24,6 +24,23 @@ pub struct Pool {
     pub ready: Vec<ReplicaId>,
 }
 
+impl Pool {
+    /// A replica has entered a state: who is ready takes requests, whoever else does not.
+    pub fn enter(&mut self, id: ReplicaId, state: ReplicaState) {
+        self.ready.retain(|&other| other != id);
+        if state == ReplicaState::Ready {
+            let at = self.ready.partition_point(|&other| other < id);
+            self.ready.insert(at, id);
+        }
+    }
+
+    /// Whether it is what it was ordered to be. `draining`: some of its replicas still end what they hold.
+    #[must_use]
+    pub const fn is_settled(&self, draining: bool) -> bool {
+        self.ready.len() == self.desired as usize && !draining
+    }
+}
+
 impl World {
     /// The replicas that are there when the trial begins.
     pub(crate) fn found_fleet(&mut self, models: &mut Predictions, out: &mut Effects) -> Result<(), RuntimeError> {
@@ -74,12 +91,7 @@ impl World {
         let r = &mut self.replicas[id.index()];
         r.state = state;
         let version = r.version;
-        let ready = &mut self.pools[version.index()].ready;
-        ready.retain(|&other| other != id);
-        if state == ReplicaState::Ready {
-            let at = ready.partition_point(|&other| other < id);
-            ready.insert(at, id);
-        }
+        self.pools[version.index()].enter(id, state);
         let health = Health { replica: id, version, state };
         out.events.push((now, Event::Replica(health)));
         out.inputs.push((now + self.config.control_delay, Input::Health(health)));
@@ -285,9 +297,8 @@ impl World {
 
     /// Ends scale orders whose pool is what it should be.
     fn settle_scaling(&mut self, now: SimTime, version: VersionId, out: &mut Effects) {
-        let pool = &self.pools[version.index()];
         let draining = self.replicas.iter().any(|r| r.version == version && r.state == ReplicaState::Draining);
-        if pool.ready.len() != pool.desired as usize || draining {
+        if !self.pools[version.index()].is_settled(draining) {
             return;
         }
         for (controller, action) in self.orders.scaled(version) {
