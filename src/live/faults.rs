@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::event::{Event, ReplicaState};
-use crate::id::{FaultId, ReplicaId, VersionId};
+use crate::id::{ReplicaId, VersionId};
 use crate::live::LiveError;
 use crate::live::client::{Call, segment};
 use crate::live::clock::real;
@@ -74,8 +74,9 @@ impl Driver<'_> {
                     | Effect::Delay { version, replicas, .. },
                     true,
                 ) => {
-                    self.hit[i] = self.first_ready(version, replicas);
-                    self.apply(transition.fault);
+                    let hit = self.first_ready(version, replicas);
+                    self.hit[i].clone_from(&hit);
+                    hit.into_iter().for_each(|id| self.apply_to(id));
                 }
                 (Effect::Stall { .. } | Effect::Cut { .. } | Effect::Delay { .. }, false) => {
                     let released = std::mem::take(&mut self.hit[i]);
@@ -181,12 +182,6 @@ impl Driver<'_> {
             && self.again.get(&i) == Some(&planned)
         {
             self.strike(i, version, replicas, every);
-        }
-    }
-
-    fn apply(&mut self, fault: FaultId) {
-        for id in self.hit[fault.index()].clone() {
-            self.apply_to(id);
         }
     }
 

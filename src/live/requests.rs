@@ -77,10 +77,9 @@ impl Driver<'_> {
 
     /// Nobody waits any longer: what has not ended timed out at its deadline.
     pub(crate) fn give_up(&mut self) {
-        for (_, (arrival, version, replica)) in std::mem::take(&mut self.open) {
+        while let Some((arrival, version, replica)) = self.open.values().next().cloned() {
             let deadline = arrival.block.arrived[arrival.slot] + self.config.fleet.timeout;
             let end = arrival.unanswered(version, replica, Outcome::TimedOut, deadline);
-            self.open.insert(end.request, (arrival.clone(), version, replica));
             self.end(end, &arrival, None);
         }
     }
