@@ -1,4 +1,4 @@
-//! Owns bootstrap intervals for a mean: percentile and BCa, resampled by an index source that the caller seeds.
+//! Owns bootstrap intervals for a mean: percentile and BCa, resampled by an index source that the caller seeds, or exhaustively.
 //!
 //! Source: B. Efron, "Better Bootstrap Confidence Intervals", JASA 82 (1987) 171-185; acceleration by the jackknife, ties of
 //! the resampled means with the observed one counted half, quantiles of type 7: scipy's `bootstrap` in all three. BCa covers
@@ -6,6 +6,9 @@
 
 use super::quantile::quantile_sorted;
 use super::{Interval, normal};
+
+/// Up to this many values [`BootstrapMeans::exhaustive`] works: 8^8 means are 134 MB.
+pub const EXHAUSTIVE_MAX: usize = 8;
 
 /// The means of resamples, sorted, with what BCa needs to know of the sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +32,27 @@ impl BootstrapMeans {
         means.sort_by(f64::total_cmp);
         let observed = values.iter().sum::<f64>() / n as f64;
         Some(Self { means, observed, acceleration: jackknife_acceleration(values, observed) })
+    }
+
+    /// Takes every sample that can be drawn, `n^n` of them, instead of some: no resampling error is left. `None` without
+    /// values, above [`EXHAUSTIVE_MAX`] values, or if a value is not finite.
+    #[must_use]
+    pub fn exhaustive(values: &[f64]) -> Option<Self> {
+        let n = values.len();
+        if n == 0 || n > EXHAUSTIVE_MAX {
+            return None;
+        }
+        // The digits of a counter in base n, lowest first.
+        let (mut counter, mut rest, mut left) = (0, 0, 0);
+        Self::draw(values, (0..n).fold(1, |all, _| all * n), |n| {
+            if left == 0 {
+                (rest, left) = (counter, n);
+                counter += 1;
+            }
+            let digit = rest % n;
+            (rest, left) = (rest / n, left - 1);
+            digit
+        })
     }
 
     /// The mean of the values themselves.
@@ -119,5 +143,20 @@ mod tests {
         assert_eq!(equal.bca(f64::NAN), None);
         let one_sided = BootstrapMeans::draw(&[1.0, 2.0], 10, |_| 0).unwrap();
         assert_eq!(one_sided.bca(0.95), None);
+        assert_eq!(BootstrapMeans::exhaustive(&[]), None);
+        assert_eq!(BootstrapMeans::exhaustive(&[1.0; EXHAUSTIVE_MAX + 1]), None);
+        assert_eq!(
+            BootstrapMeans::exhaustive(&[5.0]).unwrap().percentile(0.95),
+            Some(Interval { low: 5.0, high: 5.0 })
+        );
+    }
+
+    /// Of 0, 0, 3 the sum of three draws is 3 times a Binomial(3, 1/3): 8, 12, 6, 1 of 27 samples.
+    #[test]
+    fn every_sample_is_taken_once() {
+        let all = BootstrapMeans::exhaustive(&[0.0, 0.0, 3.0]).unwrap();
+        let count = |mean: f64| all.means.iter().filter(|m| **m == mean).count();
+        assert_eq!([0.0, 1.0, 2.0, 3.0].map(count), [8, 12, 6, 1]);
+        assert!((all.standard_error() - (2.0_f64 / 3.0).sqrt()).abs() < 1e-15);
     }
 }

@@ -1,4 +1,8 @@
-//! Owns running mean and variance, and Student's interval for a mean.
+//! Owns running mean and variance, Student's interval and test for a mean, and Welch's for the difference of two.
+//!
+//! These hold at one sample size that was fixed beforehand. A rule that looks again after every scrape and acts the first time
+//! an interval leaves a value errs far more often than the confidence says; for that an interval must hold at all times at
+//! once (a confidence sequence), or the number of looks must be paid for ([`super::multiple`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +90,61 @@ impl Summary {
         let t = special::student_t_upper((1.0 - confidence) / 2.0, (self.count - 1) as f64)?;
         Some(Interval { low: self.mean - t * se, high: self.mean + t * se })
     }
+
+    /// The two-sided p-value of Student's t test that the mean is `null`. Equal values away from it give 0. `None` below two
+    /// values, for values that are not finite, or for equal values at `null`.
+    #[must_use]
+    pub fn t_test(&self, null: f64) -> Option<f64> {
+        let se = self.standard_error().filter(|se| se.is_finite())?;
+        two_sided_t((self.mean - null) / se, (self.count - 1) as f64)
+    }
+
+    /// Compares the mean with that of an independent sample. `None` if either has below two values or one that is not finite.
+    #[must_use]
+    pub fn welch(&self, other: &Self) -> Option<Welch> {
+        let squared = |summary: &Self| summary.standard_error().filter(|se| se.is_finite()).map(|se| se * se);
+        let (a, b) = (squared(self)?, squared(other)?);
+        let (n, m) = ((self.count - 1) as f64, (other.count - 1) as f64);
+        // Of two samples of equal values the error is zero whatever the degrees of freedom.
+        let sum = a + b;
+        let df = if sum > 0.0 { sum / (a / sum * a / n + b / sum * b / m) } else { n + m };
+        Some(Welch { difference: self.mean - other.mean, standard_error: sum.sqrt(), degrees_of_freedom: df })
+    }
+}
+
+/// The difference of two means whose samples may differ in variance, by B. L. Welch (Biometrika 34 (1947) 28-35), with the
+/// degrees of freedom of F. E. Satterthwaite (Biometrics Bulletin 2 (1946) 110-114).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welch {
+    /// First mean minus second.
+    pub difference: f64,
+    /// Of the difference.
+    pub standard_error: f64,
+    /// Of the t distribution that the difference over its error follows.
+    pub degrees_of_freedom: f64,
+}
+
+impl Welch {
+    /// The t interval for the difference; `None` unless `0 < confidence < 1`.
+    #[must_use]
+    pub fn interval(&self, confidence: f64) -> Option<Interval> {
+        if !(confidence > 0.0 && confidence < 1.0) {
+            return None;
+        }
+        let spread = self.standard_error * special::student_t_upper((1.0 - confidence) / 2.0, self.degrees_of_freedom)?;
+        Some(Interval { low: self.difference - spread, high: self.difference + spread })
+    }
+
+    /// The two-sided p-value of equal means; `None` for two samples of the same equal values.
+    #[must_use]
+    pub fn p(&self) -> Option<f64> {
+        two_sided_t(self.difference / self.standard_error, self.degrees_of_freedom)
+    }
+}
+
+/// `None` for a `t` that is NaN: zero over zero.
+fn two_sided_t(t: f64, df: f64) -> Option<f64> {
+    Some(2.0 * special::student_t_sf(t.abs(), df)?)
 }
 
 #[cfg(test)]
@@ -115,5 +174,33 @@ mod tests {
         assert!(Summary::of(&[1.0, f64::NAN]).mean().unwrap().is_nan());
         assert_eq!(Summary::of(&[1.0, f64::INFINITY]).mean_interval(0.95), None);
         assert_eq!(Summary::of(&[1.0, 2.0]).mean_interval(1.0), None);
+        assert_eq!((empty.t_test(0.0), one.t_test(0.0), empty.welch(&one)), (None, None, None));
+        let (two, three) = (Summary::of(&[2.0; 9]), Summary::of(&[3.0; 4]));
+        assert_eq!((two.t_test(0.0), two.t_test(2.0)), (Some(0.0), None));
+        let apart = three.welch(&two).unwrap();
+        assert_eq!((apart.interval(0.95), apart.p()), (Some(Interval { low: 1.0, high: 1.0 }), Some(0.0)));
+        assert_eq!(two.welch(&two).unwrap().p(), None);
+        assert_eq!(two.welch(&Summary::of(&[1.0, f64::NAN])), None);
+        assert_eq!(apart.interval(1.0), None);
+    }
+
+    /// `scipy.stats.ttest_ind(a, b, equal_var=False)` with `.confidence_interval(0.9)`, and `ttest_1samp(a, 3)`, scipy 1.14.1.
+    #[test]
+    fn tests_of_means_agree_with_scipy() {
+        let a = Summary::of(&[3.1, 4.7, 2.2, 5.9, 4.4, 3.8]);
+        let b = Summary::of(&[2.9, 3.0, 3.3, 2.8]);
+        let welch = a.welch(&b).unwrap();
+        let interval = welch.interval(0.9).unwrap();
+        let got = [welch.degrees_of_freedom, welch.p().unwrap(), interval.low, interval.high, a.t_test(3.0).unwrap()];
+        let want = [
+            5.412_179_013_789_809,
+            0.113_221_819_621_555_52,
+            -0.050_376_384_050_673_02,
+            2.083_709_717_384_005_3,
+            0.111_883_131_412_771_8,
+        ];
+        for (got, want) in got.iter().zip(want) {
+            assert!((got / want - 1.0_f64).abs() < 1e-12, "{got} {want}");
+        }
     }
 }
