@@ -26,7 +26,10 @@ use serde::{Deserialize, Serialize};
 
 pub mod auc;
 pub mod bootstrap;
+pub mod burn_rate;
+pub mod classification;
 pub mod competing;
+pub mod fairness;
 pub mod histogram;
 pub mod ks;
 pub mod ks_ranks;

@@ -4,6 +4,8 @@
 //! pass as it is. Documents are told apart by their `format`. Every case runs, every value in it is compared or declared an
 //! input; an empty folder, an unknown document, an unknown detector and a value that no one looked at are failures.
 
+mod burn_rate;
+mod fairness;
 mod harness;
 mod paired;
 mod survival;
@@ -16,7 +18,12 @@ use std::path::{Path, PathBuf};
 type Runner = fn(&Folder, &str, &serde_json::Value, &mut Report) -> Result<(), String>;
 
 /// Which document is whose.
-const RUNNERS: &[(&str, Runner)] = &[("paired-v1", paired::run), ("survival-v1", survival::run)];
+const RUNNERS: &[(&str, Runner)] = &[
+    ("burn-rate-v1", burn_rate::run),
+    ("fairness-v1", fairness::run),
+    ("paired-v1", paired::run),
+    ("survival-v1", survival::run),
+];
 
 fn folder() -> Folder {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference");
