@@ -8,6 +8,7 @@ mod burn_rate;
 mod fairness;
 mod harness;
 mod paired;
+mod stream;
 mod survival;
 
 use harness::{Folder, Report};
@@ -22,6 +23,7 @@ const RUNNERS: &[(&str, Runner)] = &[
     ("burn-rate-v1", burn_rate::run),
     ("fairness-v1", fairness::run),
     ("paired-v1", paired::run),
+    ("stream-v1", stream::run),
     ("survival-v1", survival::run),
 ];
 

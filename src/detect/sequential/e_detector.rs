@@ -1,0 +1,165 @@
+//! Owns the e-detector for the mean of a bounded metric.
+
+use super::config::{BadParameter, Mode, must, share};
+use super::{Detector, Reading, Step, Takes};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// E-detector of the hypothesis "the mean is at most `m`, whatever came before" on a metric in [0, 1]. Each observation is worth
+/// `e = 1 + lambda (x/m - 1)`, at most 1 on average as long as the hypothesis holds. With `M` the plain average over `lambdas` of
+/// `M = (1 + M) e` from 0 (e-SR), or of `M = max(1, M) e` from 1 (e-CUSUM): alarm when `M >= 1/alpha`; then anew. `mode = "down"`
+/// is the hypothesis "at least `m`" (the same on `1 - x` and `1 - m`), `"both"` the average of the two.
+///
+/// * Units: `m` and observations: shares of the metric's largest value.
+/// * False alarms: **a mean of at least `1/alpha` observations, whatever the distribution**, independent or not, as long as the
+///   mean given the past obeys the hypothesis; for both rules (e-CUSUM is never above e-SR).
+/// * Blind to: means beyond `m` by little, against which no `lambda` is small enough; what leaves the mean on its side of `m`.
+/// * Memory: 8 bytes per lambda and side, twice, and below 200.
+/// * Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", New England
+///   Journal of Statistics in Data Science, 2024.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EDetectorConfig {
+    /// The mean that is still good.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub m: f64,
+    /// One over the least mean number of observations until a false alarm.
+    #[serde(default = "alpha")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub alpha: f64,
+    /// How much is staked on each observation; small ones find small shifts.
+    #[serde(default = "lambdas")]
+    #[schemars(length(min = 1, max = 64), inner(range(min = 0.0, max = 1.0)))]
+    pub lambdas: Vec<f64>,
+    /// How evidence adds up.
+    #[serde(default)]
+    pub rule: ERule,
+    /// On which side of `m` the mean must stay; both at once is "the mean is m".
+    #[serde(default = "up")]
+    pub mode: Mode,
+    /// Whether it begins anew after an alarm. Without, it alarms after each observation while M is that large.
+    #[serde(default = "restart")]
+    pub restart: bool,
+}
+
+/// How evidence of a change adds up over the times it may have begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ERule {
+    /// Over all of them, as Shiryaev-Roberts does.
+    #[default]
+    ESr,
+    /// The likeliest, as CUSUM does.
+    ECusum,
+}
+
+fn alpha() -> f64 {
+    0.001
+}
+fn lambdas() -> Vec<f64> {
+    vec![0.05, 0.1, 0.2, 0.4, 0.6, 0.8]
+}
+fn up() -> Mode {
+    Mode::Up
+}
+fn restart() -> bool {
+    true
+}
+
+impl EDetectorConfig {
+    pub(super) fn check(&self) -> Result<(), BadParameter> {
+        share("m", self.m)?;
+        share("alpha", self.alpha)?;
+        must((1..=64).contains(&self.lambdas.len()), "lambdas", "1 to 64 numbers")?;
+        must(self.lambdas.iter().all(|lambda| (0.0..1.0).contains(lambda)), "lambdas", "0 or more, below 1")
+    }
+
+    pub(super) fn start(&self) -> EDetector {
+        let bets = |on: bool| if on { self.lambdas.len() } else { 0 };
+        let mut detector = EDetector {
+            m: self.m,
+            threshold: 1.0 / self.alpha,
+            rule: self.rule,
+            restart: self.restart,
+            lambdas: self.lambdas.clone(),
+            up: vec![0.0; bets(self.mode.up())],
+            down: vec![0.0; bets(self.mode.down())],
+            value: f64::NAN,
+            seen: 0,
+        };
+        detector.begin();
+        detector
+    }
+}
+
+/// An e-detector at work.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct EDetector {
+    m: f64,
+    threshold: f64,
+    rule: ERule,
+    restart: bool,
+    lambdas: Vec<f64>,
+    /// M of each lambda for increases, if they count.
+    up: Vec<f64>,
+    /// The same for decreases.
+    down: Vec<f64>,
+    value: f64,
+    seen: u64,
+}
+
+impl EDetector {
+    fn begin(&mut self) {
+        let first = match self.rule {
+            ERule::ESr => 0.0,
+            ERule::ECusum => 1.0,
+        };
+        self.up.fill(first);
+        self.down.fill(first);
+        (self.value, self.seen) = (first, 0);
+    }
+}
+
+/// Adds the evidence of an observation that is `excess` above the mean, relative to it; gives the sum of M.
+fn add(lambdas: &[f64], evidence: &mut [f64], excess: f64, rule: ERule) -> f64 {
+    let mut sum = 0.0;
+    for (m, lambda) in evidence.iter_mut().zip(lambdas) {
+        let before = match rule {
+            ERule::ESr => 1.0 + *m,
+            ERule::ECusum => m.max(1.0),
+        };
+        *m = before * (1.0 + lambda * excess);
+        sum += *m;
+    }
+    sum
+}
+
+impl Detector for EDetector {
+    const TAKES: Takes = Takes::Unit;
+
+    fn step(&mut self, x: f64) -> Step {
+        if self.restart && self.value >= self.threshold {
+            self.begin();
+        }
+        self.seen += 1;
+        let up = add(&self.lambdas, &mut self.up, x / self.m - 1.0, self.rule);
+        let down = add(&self.lambdas, &mut self.down, (1.0 - x) / (1.0 - self.m) - 1.0, self.rule);
+        self.value = (up + down) / (self.up.len() + self.down.len()) as f64;
+        Step::alarm(self.value >= self.threshold)
+    }
+
+    fn reading(&self) -> Reading {
+        Reading { statistic: self.value, threshold: self.threshold, seen: self.seen }
+    }
+
+    fn state(&self) -> Vec<(&'static str, f64)> {
+        let name = match self.rule {
+            ERule::ESr => "e_sr",
+            ERule::ECusum => "e_cusum",
+        };
+        vec![(name, self.value)]
+    }
+
+    fn heap(&self) -> usize {
+        (self.lambdas.capacity() + self.up.capacity() + self.down.capacity()) * size_of::<f64>()
+    }
+}

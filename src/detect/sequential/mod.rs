@@ -1,0 +1,332 @@
+//! Owns sequential detectors: one observation after another goes in, and after each the detector is quiet, warns or alarms.
+//!
+//! One file a detector; each says what it computes, in which units, from which source, how much memory it takes, what it is
+//! blind to and how often it alarms for nothing at its defaults. **Compare detectors at the same average run length only**
+//! (mean number of observations until a false alarm): defaults differ in it by a factor of a thousand.
+//!
+//! # Conventions
+//! * After an alarm a detector starts anew with the next observation, so that its state can still be read; what that means is
+//!   the detector's (ADWIN may keep its newer part). Warnings change nothing.
+//! * NaN is a missing observation: left out, counted, [`Step::Quiet`]. So is what has no meaning in an average (an infinity, or
+//!   anything beyond ±1e150) for detectors that keep one. CUSUM, Shiryaev-Roberts and SPRT take an infinity as evidence beyond
+//!   any limit, KSWIN as a rank, and detectors of errors and of bounded metrics take what is outside [0, 1] as the nearer end.
+//! * Plain data: cloned, a detector continues the same way. `tests/detectors_reference` holds them to river, frouros and scipy.
+
+mod adwin;
+mod config;
+mod cusum;
+mod ddm;
+mod e_detector;
+mod ecdd;
+mod eddm;
+mod ewma;
+mod fhddm;
+mod frouros;
+mod hddm_a;
+mod hddm_w;
+mod kswin;
+mod mersenne;
+mod msprt;
+mod page_hinkley;
+mod rddm;
+mod shiryaev_roberts;
+mod sprt;
+mod stepd;
+#[cfg(test)]
+mod tests;
+
+pub use adwin::{AdwinConfig, AfterDrift};
+pub use config::{BadParameter, Config, Mode};
+pub use cusum::CusumConfig;
+pub use ddm::DdmConfig;
+pub use e_detector::{EDetectorConfig, ERule};
+pub use ecdd::EcddConfig;
+pub use eddm::EddmConfig;
+pub use ewma::EwmaConfig;
+pub use fhddm::FhddmConfig;
+pub use frouros::{FrourosCusumConfig, FrourosPageHinkleyConfig};
+pub use hddm_a::HddmAConfig;
+pub use hddm_w::HddmWConfig;
+pub use kswin::{Draws, KswinConfig};
+pub use msprt::MsprtConfig;
+pub use page_hinkley::PageHinkleyConfig;
+pub use rddm::RddmConfig;
+pub use shiryaev_roberts::{ShiryaevRobertsConfig, ShiryaevRobertsLlrConfig};
+pub use sprt::{SprtBernoulliConfig, SprtGaussianConfig};
+pub use stepd::{StepdConfig, StepdRule};
+
+/// What one observation led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Quiet,
+    /// The detector is in its warning zone.
+    Warning,
+    /// A change; the next observation begins anew.
+    Alarm,
+    /// The test decided that there is no change (SPRT only); the next observation begins anew.
+    Cleared,
+}
+
+impl Step {
+    const fn alarm(alarm: bool) -> Self {
+        if alarm { Self::Alarm } else { Self::Quiet }
+    }
+
+    const fn of(alarm: bool, warning: bool) -> Self {
+        match (alarm, warning) {
+            (true, _) => Self::Alarm,
+            (false, true) => Self::Warning,
+            (false, false) => Self::Quiet,
+        }
+    }
+}
+
+/// What observations a detector takes as they are.
+enum Takes {
+    /// All numbers.
+    Any,
+    /// Numbers up to 1e150; others are missing.
+    Finite,
+    /// Numbers between 0 and 1; others are the nearer end.
+    Unit,
+}
+
+/// What each detector can do.
+trait Detector {
+    /// Which observations reach [`Detector::step`].
+    const TAKES: Takes;
+    /// Takes an observation.
+    fn step(&mut self, x: f64) -> Step;
+    /// What can be read of every detector.
+    fn reading(&self) -> Reading;
+    /// See [`Sequential::warned`].
+    fn warned(&self) -> bool {
+        false
+    }
+    /// See [`Sequential::state`].
+    fn state(&self) -> Vec<(&'static str, f64)>;
+    /// Bytes behind pointers.
+    fn heap(&self) -> usize {
+        0
+    }
+}
+
+/// What can be read of every detector.
+struct Reading {
+    /// See [`Sequential::statistic`].
+    statistic: f64,
+    /// See [`Sequential::threshold`].
+    threshold: f64,
+    /// See [`Sequential::seen`].
+    seen: u64,
+}
+
+/// A detector at work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sequential {
+    kind: Kind,
+    missing: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Kind {
+    Cusum(cusum::Cusum),
+    Ewma(ewma::Ewma),
+    ShiryaevRoberts(shiryaev_roberts::ShiryaevRoberts),
+    ShiryaevRobertsLlr(shiryaev_roberts::ShiryaevRoberts),
+    PageHinkley(page_hinkley::PageHinkley),
+    Adwin(adwin::Adwin),
+    Ddm(ddm::Ddm),
+    Eddm(eddm::Eddm),
+    HddmA(hddm_a::HddmA),
+    HddmW(hddm_w::HddmW),
+    Fhddm(fhddm::Fhddm),
+    Kswin(kswin::Kswin),
+    SprtBernoulli(sprt::SprtBernoulli),
+    SprtGaussian(sprt::SprtGaussian),
+    Msprt(msprt::Msprt),
+    EDetector(e_detector::EDetector),
+    Ecdd(ecdd::Ecdd),
+    Stepd(stepd::Stepd),
+    Rddm(rddm::Rddm),
+    FrourosCusum(frouros::FrourosCusum),
+    FrourosPageHinkley(frouros::FrourosPageHinkley),
+    Idle(Idle),
+}
+
+/// Does the same with whatever detector (`kind`), or configuration of one, it is.
+macro_rules! each {
+    (kind $value:expr, $one:ident => $do:expr) => {
+        $crate::detect::sequential::each!(Kind; Idle; $value, $one => $do)
+    };
+    (config $value:expr, $one:ident => $do:expr) => {
+        $crate::detect::sequential::each!(Config; ; $value, $one => $do)
+    };
+    ($of:ident; $($idle:ident)?; $value:expr, $one:ident => $do:expr) => {
+        match $value {
+            $of::Cusum($one) => $do,
+            $of::Ewma($one) => $do,
+            $of::ShiryaevRoberts($one) => $do,
+            $of::ShiryaevRobertsLlr($one) => $do,
+            $of::PageHinkley($one) => $do,
+            $of::Adwin($one) => $do,
+            $of::Ddm($one) => $do,
+            $of::Eddm($one) => $do,
+            $of::HddmA($one) => $do,
+            $of::HddmW($one) => $do,
+            $of::Fhddm($one) => $do,
+            $of::Kswin($one) => $do,
+            $of::SprtBernoulli($one) => $do,
+            $of::SprtGaussian($one) => $do,
+            $of::Msprt($one) => $do,
+            $of::EDetector($one) => $do,
+            $of::Ecdd($one) => $do,
+            $of::Stepd($one) => $do,
+            $of::Rddm($one) => $do,
+            $of::FrourosCusum($one) => $do,
+            $of::FrourosPageHinkley($one) => $do,
+            $($of::$idle($one) => $do,)?
+        }
+    };
+}
+use each;
+
+impl Sequential {
+    const fn new(kind: Kind) -> Self {
+        Self { kind, missing: 0 }
+    }
+
+    /// Takes an observation.
+    pub fn update(&mut self, x: f64) -> Step {
+        let missing = &mut self.missing;
+        each!(kind &mut self.kind, detector => one(detector, x, missing))
+    }
+
+    /// Takes observations in order, the same as [`Sequential::update`] of each, and calls `each` with the index and the step of
+    /// those after which the detector is not quiet.
+    pub fn feed(&mut self, values: &[f64], mut each: impl FnMut(usize, Step)) {
+        let missing = &mut self.missing;
+        each!(kind &mut self.kind, detector => all(detector, values, missing, &mut each));
+    }
+
+    /// What the detector compares with its threshold, as of the last observation.
+    #[must_use]
+    pub fn statistic(&self) -> f64 {
+        each!(kind &self.kind, detector => detector.reading().statistic)
+    }
+
+    /// The threshold of an alarm in the statistic's terms, as of the last observation; NaN where there is none, or none yet.
+    #[must_use]
+    pub fn threshold(&self) -> f64 {
+        each!(kind &self.kind, detector => detector.reading().threshold)
+    }
+
+    /// Observations since the detector began or began anew, without those left out.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        each!(kind &self.kind, detector => detector.reading().seen)
+    }
+
+    /// Observations left out since the detector was made.
+    #[must_use]
+    pub const fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Whether the warning stands. [`Step::Warning`] says so too, but an alarm hides it where a method warns beside it.
+    #[must_use]
+    pub fn warned(&self) -> bool {
+        each!(kind &self.kind, detector => detector.warned())
+    }
+
+    /// The detector's variables by name, as of the last observation; NaN for what is not defined yet.
+    #[must_use]
+    pub fn state(&self) -> Vec<(&'static str, f64)> {
+        each!(kind &self.kind, detector => detector.state())
+    }
+
+    /// Bytes of memory, with what is behind pointers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + each!(kind &self.kind, detector => detector.heap())
+    }
+
+    /// The positions of the window that KSWIN drew last, in the order drawn, 0 for the oldest observation; empty for others.
+    #[must_use]
+    pub fn positions(&self) -> &[usize] {
+        match &self.kind {
+            Kind::Kswin(kswin) => kswin.positions(),
+            _ => &[],
+        }
+    }
+
+    /// KSWIN's D and p were these its positions. `None` for other detectors, before the window is full, and for positions that
+    /// are not `stat_size` many of the earlier part of the window.
+    #[must_use]
+    pub fn compare(&self, positions: &[usize]) -> Option<(f64, f64)> {
+        match &self.kind {
+            Kind::Kswin(kswin) => kswin.compare(positions),
+            _ => None,
+        }
+    }
+}
+
+fn one<D: Detector>(detector: &mut D, x: f64, missing: &mut u64) -> Step {
+    let taken = match D::TAKES {
+        Takes::Any => (!x.is_nan()).then_some(x),
+        Takes::Finite => (x.abs() <= config::LARGEST).then_some(x),
+        Takes::Unit => (!x.is_nan()).then_some(x.clamp(0.0, 1.0)),
+    };
+    if let Some(x) = taken {
+        return detector.step(x);
+    }
+    *missing += 1;
+    Step::Quiet
+}
+
+fn all<D: Detector>(detector: &mut D, values: &[f64], missing: &mut u64, each: &mut impl FnMut(usize, Step)) {
+    for (i, x) in values.iter().enumerate() {
+        let step = one(detector, *x, missing);
+        if step != Step::Quiet {
+            each(i, step);
+        }
+    }
+}
+
+/// What a configuration gives that cannot work.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Idle;
+
+impl Detector for Idle {
+    const TAKES: Takes = Takes::Any;
+
+    fn step(&mut self, _: f64) -> Step {
+        Step::Quiet
+    }
+
+    fn reading(&self) -> Reading {
+        Reading { statistic: f64::NAN, threshold: f64::NAN, seen: 0 }
+    }
+
+    fn state(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+}
+
+/// A running mean: `mean += (1/n)(x - mean)` (West, Communications of the ACM 22 (1979) 532-535), in river's order of
+/// operations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Mean {
+    n: f64,
+    value: f64,
+}
+
+impl Mean {
+    const NONE: Self = Self { n: 0.0, value: 0.0 };
+
+    fn add(&mut self, x: f64) {
+        self.n += 1.0;
+        self.value += (1.0 / self.n) * (x - self.value);
+    }
+}
