@@ -15,8 +15,13 @@
 //! | [`histogram`] | latencies, compactly: quantiles within 1/32 |
 //! | [`quantile`], [`summary`] | what a sample looks like |
 //! | [`ks`], [`ks_ranks`], [`psi`] | do two samples come from one distribution? |
-//! | [`auc`] | does a score rank and predict well? |
+//! | [`auc`], [`classification`], [`calibration`] | does a score rank, decide and predict well? |
+//! | [`label_free`] | how well would it, if it is calibrated and labels have not come? |
+//! | [`fairness`] | do groups of users fare alike? |
+//! | [`data_quality`] | are the inputs what they were? |
+//! | [`burn_rate`] | how fast is an error budget spent? |
 //! | [`proportion`], [`bootstrap`] | how sure is a share, a rate, a mean, a difference? |
+//! | [`paired`], [`multiple`] | did one of two do better on the same cases? what if many were compared? |
 //! | [`survival`], [`competing`] | time until an event that some runs never see |
 //! | [`queueing`] | what a queue should do, to hold the simulator to |
 //!
@@ -27,12 +32,15 @@ use serde::{Deserialize, Serialize};
 pub mod auc;
 pub mod bootstrap;
 pub mod burn_rate;
+pub mod calibration;
 pub mod classification;
 pub mod competing;
+pub mod data_quality;
 pub mod fairness;
 pub mod histogram;
 pub mod ks;
 pub mod ks_ranks;
+pub mod label_free;
 pub mod multiple;
 pub mod normal;
 pub mod paired;

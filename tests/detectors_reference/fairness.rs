@@ -52,7 +52,8 @@ fn groups(case: &mut Case) -> Option<()> {
     Some(())
 }
 
-const RATES: [(&str, fn(&Confusion) -> Share); 3] =
+type Rate = fn(&Confusion) -> Share;
+const RATES: [(&str, Rate); 3] =
     [("sr", Confusion::selection_rate), ("tpr", Confusion::recall), ("fpr", Confusion::false_positive_rate)];
 
 /// Where a group has nobody to take a rate of, ours is not defined and the group is left out; fairlearn counts it as rate 0.
