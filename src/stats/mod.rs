@@ -24,6 +24,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod arl;
 pub mod auc;
 pub mod bootstrap;
 pub mod competing;
@@ -33,8 +34,10 @@ pub mod ks_ranks;
 pub mod normal;
 pub mod proportion;
 pub mod psi;
+pub(crate) mod quadrature;
 pub mod quantile;
 pub mod queueing;
+pub(crate) mod root;
 pub mod special;
 pub mod summary;
 pub mod survival;
