@@ -29,6 +29,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod arl;
 pub mod auc;
 pub mod bootstrap;
 pub mod burn_rate;
@@ -46,8 +47,10 @@ pub mod normal;
 pub mod paired;
 pub mod proportion;
 pub mod psi;
+pub(crate) mod quadrature;
 pub mod quantile;
 pub mod queueing;
+pub(crate) mod root;
 pub mod special;
 pub mod summary;
 pub mod survival;

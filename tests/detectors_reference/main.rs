@@ -4,6 +4,7 @@
 //! pass as it is. Documents are told apart by their `format`. Every case runs, every value in it is compared or declared an
 //! input; an empty folder, an unknown document, an unknown detector and a value that no one looked at are failures.
 
+mod arl;
 mod burn_rate;
 mod fairness;
 mod harness;
@@ -20,6 +21,7 @@ type Runner = fn(&Folder, &str, &serde_json::Value, &mut Report) -> Result<(), S
 
 /// Which document is whose.
 const RUNNERS: &[(&str, Runner)] = &[
+    ("arl-v1", arl::run),
     ("burn-rate-v1", burn_rate::run),
     ("fairness-v1", fairness::run),
     ("paired-v1", paired::run),
