@@ -3,7 +3,7 @@
 
 use crate::digest::Digest;
 use crate::id::{
-    ActionId, ControllerId, FaultId, ReplicaId, RequestId, RuleId, SegmentId, SignalId, SourceId, VersionId,
+    ActionId, ControllerId, FaultId, OutcomeId, ReplicaId, RequestId, RuleId, SegmentId, SignalId, SourceId, VersionId,
 };
 use crate::stats::histogram::Histogram;
 use crate::time::{SimTime, Span};
@@ -122,6 +122,8 @@ pub enum Input {
     Observations(Observations),
     /// Labels that became known.
     Labels(Labels),
+    /// Outcomes that became known.
+    Outcomes(Outcomes),
     /// A scrape that brought nothing: what happened in between is unknown, which is not zero.
     Gap(Gap),
     /// A replica changed its state.
@@ -141,6 +143,19 @@ pub struct Metrics {
     pub rows: Vec<MetricsRow>,
     /// One gauge row per replica.
     pub gauges: Vec<GaugeRow>,
+    /// What each replica may use: gauges are shares of it.
+    pub capacity: Capacity,
+}
+
+/// What a replica may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capacity {
+    /// Requests it serves at once: in a time it can use that many times as much processor time.
+    pub concurrency: u32,
+    /// Requests that may wait.
+    pub queue: u32,
+    /// Bytes of memory; `None`: nobody set a limit.
+    pub memory: Option<u64>,
 }
 
 /// Cumulative counters of one (version, segment, replica).
@@ -171,9 +186,17 @@ pub struct GaugeRow {
     pub queued: u32,
     /// Requests in service.
     pub in_flight: u32,
+    /// Processor time it has used since its start; of one that has ended, all that it used. Simulated, the time its slots have
+    /// worked: a stopped process works on nothing, and one whose user gave up works on. Zero also where nobody tells (live: a
+    /// foreign server, or a system that does not count).
+    pub cpu: Span,
+    /// Bytes of memory it uses; 0 of one that has ended, and where nobody tells (simulated: the scenario declares none).
+    pub memory: u64,
 }
 
-/// Rows of the router's log for one source and version, column by column; all columns have the same length.
+/// The router's log of one source and version since the last scrape: a row for each answered request, column by column, in
+/// order of (ended, ordinal), and beside them the times of those that got no answer. All columns of rows have the same length;
+/// it is 0 where nobody got an answer.
 #[derive(Debug, Clone)]
 pub struct Observations {
     /// When the log was read.
@@ -186,13 +209,17 @@ pub struct Observations {
     pub ordinals: Vec<u64>,
     /// When each request ended.
     pub ended: Vec<SimTime>,
+    /// How long each user waited: from arrival to end.
+    pub latency: Vec<Span>,
     /// The users' segments.
     pub segments: Vec<SegmentId>,
     /// The model's scores.
     pub scores: Vec<f32>,
     /// One column per feature of the source (as received, before the version's transform); NaN is a missing value.
-    /// Empty when no signal of the policy reads features.
+    /// Empty when no signal of the policy reads features, or there are no rows.
     pub features: Vec<Vec<f32>>,
+    /// When requests ended without an answer, in order of time. Not a column: they have no rows.
+    pub unanswered: Vec<SimTime>,
 }
 
 /// By bits: a missing value (NaN) equals itself.
@@ -202,6 +229,7 @@ impl PartialEq for Observations {
             |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
         (self.scraped_at, self.source, self.version) == (other.scraped_at, other.source, other.version)
             && (&self.ordinals, &self.ended, &self.segments) == (&other.ordinals, &other.ended, &other.segments)
+            && (&self.latency, &self.unanswered) == (&other.latency, &other.unanswered)
             && same(&self.scores, &other.scores)
             && self.features.len() == other.features.len()
             && self.features.iter().zip(&other.features).all(|(a, b)| same(a, b))
@@ -219,6 +247,27 @@ pub struct Labels {
     pub ordinals: Vec<u64>,
     /// True values.
     pub labels: Vec<f32>,
+}
+
+/// What users did after requests of one source, answered by one version, that the business counts: what became known of one
+/// outcome since the last scrape, in order of (time known, ordinal). Requests without an answer are among them. All columns have
+/// the same length, at least 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcomes {
+    /// When they were read.
+    pub scraped_at: SimTime,
+    /// The source of all rows.
+    pub source: SourceId,
+    /// Which outcome.
+    pub outcome: OutcomeId,
+    /// The version of all rows.
+    pub version: VersionId,
+    /// When each request ended.
+    pub ended: Vec<SimTime>,
+    /// The users' segments.
+    pub segments: Vec<SegmentId>,
+    /// 0 where it did not happen; where it did, 1 or the amount. Finite.
+    pub values: Vec<f32>,
 }
 
 /// Telemetry that is missing.

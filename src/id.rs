@@ -30,6 +30,8 @@ index! {
     SourceId(u16);
     /// A segment of users (0 is "all" for a source without segments).
     SegmentId(u16);
+    /// An outcome that the business counts, by name over all sources, in order of declaration.
+    OutcomeId(u16);
     /// A fault, in order of declaration.
     FaultId(u16);
     /// A rule of the policy, in order of declaration.
@@ -62,6 +64,8 @@ pub struct Names {
     pub sources: Vec<String>,
     /// User segments.
     pub segments: Vec<String>,
+    /// Outcomes that the business counts; one that several sources have is one.
+    pub outcomes: Vec<String>,
     /// Faults.
     pub faults: Vec<String>,
     /// Rules of the policy.
@@ -90,6 +94,11 @@ impl Names {
     #[must_use]
     pub fn segment(&self, id: SegmentId) -> &str {
         Self::word(&self.segments, id.index())
+    }
+    /// The outcome's name.
+    #[must_use]
+    pub fn outcome(&self, id: OutcomeId) -> &str {
+        Self::word(&self.outcomes, id.index())
     }
     /// The fault's name.
     #[must_use]

@@ -46,6 +46,15 @@ outcome = "recovered"
 [[expect]]
 measure = "mttd"
 p90 = "<= 4m"
+[traffic.outcomes.revenue]
+right = 0.12
+wrong = 0.05
+amount = { kind = "lognormal", median = 40.0, p99 = 400.0 }
+delay = { kind = "lognormal", median = "30s", p99 = "5m" }
+[fleet.memory]
+base = "200MiB"
+per_request = "1MiB"
+limit = "1GiB"
 "#;
 
 /// The first fault of the scenario, without its ground truth.
@@ -141,6 +150,8 @@ fn valid_files_have_no_mistakes() {
     let plan = load(inputs(), None).unwrap_or_else(|e| panic!("{}", render(&e, false)));
     assert_eq!(plan.names.versions, ["v1", "v2"]);
     assert_eq!(plan.names.segments, ["all", "g=a", "g=b"]);
+    assert_eq!(plan.names.outcomes, ["revenue"]);
+    assert_eq!(plan.world.fleet.capacity().memory, Some(1 << 30));
     assert_eq!(plan.fault_words, ["all replicas of v2: 3 times slower", "shop: age +2, labels stay"]);
     assert_eq!(plan.expectations[1].text, "mttd p90 <= 4m");
     assert_eq!(plan.digest, load(inputs(), Some("p")).unwrap().digest);
@@ -269,6 +280,101 @@ fn unknown_names() {
     check(&[(s, "one.onnx", "on.onnx")], &[(s, 5, 12, "cannot read `on.onnx`", "did you mean `one.onnx`")]);
     let found = load(inputs(), Some("pp")).unwrap_err();
     assert!(found[0].help.as_deref().unwrap_or_default().contains("did you mean `p`"), "{found:?}");
+}
+
+#[test]
+fn outcomes_that_cannot_be() {
+    let s = "s.toml";
+    let check = |from: &str, to: &str, expected: &[Expected<'_>]| check(&[(s, from, to)], expected);
+    check("right = 0.12", "right = 1.2", &[(s, 38, 9, "`right` is 1.2, but must be at most 1", "from 0 to 1")]);
+    check("wrong = 0.05", "wrong = -0.05", &[(s, 39, 9, "`wrong` is -0.05, but must be at least 0", "from 0 to 1")]);
+    check("wrong = 0.05", "wrong = 0.05\nfailed = 2", &[(s, 40, 10, "must be at most 1", "0.05 for 5 %")]);
+    check("right = 0.12", "right = \"12%\"", &[(s, 38, 9, "expected a number, found a text", "")]);
+    check(
+        "right = 0.12",
+        "rigth = 0.12",
+        &[
+            (s, 37, 1, "missing key `right`", "right class"),
+            (s, 38, 1, "unknown key `rigth` in `revenue`", "did you mean `right`"),
+        ],
+    );
+    check("wrong = 0.05", "right = 0.05", &[(s, 39, 1, "duplicate key", "each key stands once")]);
+    check(
+        "[fleet.memory]",
+        "[traffic.outcomes.revenue]\nright = 1.0\nwrong = 1.0\n[fleet.memory]",
+        &[42, 43, 44].map(|line| (s, line, if line == 42 { 19 } else { 1 }, "duplicate key", "each key stands once")),
+    );
+    check("outcomes.revenue", "outcome.revenue", &[(s, 37, 10, "unknown key `outcome`", "did you mean `outcomes`")]);
+    check("outcomes.revenue", "outcomes.\"\"", &[(s, 37, 19, "an outcome without a name", "by its name")]);
+    check(
+        "kind = \"lognormal\", median = 40.0",
+        "kind = \"lognormale\", median = 40.0",
+        &[(s, 40, 19, "unknown kind", "`lognormal`")],
+    );
+    check("median = 40.0", "median = 0", &[(s, 40, 41, "must be above 0", "")]);
+    check("median = 40.0", "median = 4e40", &[(s, 40, 53, "below its median", "")]);
+    check(
+        "median = 40.0, p99 = 400.0",
+        "mean = 1",
+        &[
+            (s, 40, 10, "missing key `median`", ""),
+            (s, 40, 10, "missing key `p99`", ""),
+            (s, 40, 32, "unknown key `mean`", "did you mean `median`"),
+        ],
+    );
+    let amount = "{ kind = \"lognormal\", median = 40.0, p99 = 400.0 }";
+    check(amount, "{ kind = \"normal\", mean = 3.0, sd = -1 }", &[(s, 40, 46, "must be above 0", "")]);
+    check(amount, "{ kind = \"constant\", value = 0 }", &[(s, 40, 39, "an amount of 0 is none", "leave `amount` out")]);
+    check(amount, "40", &[(s, 40, 10, "expected a table, found a whole number", "")]);
+    check(
+        "delay = { kind = \"lognormal\", median = \"30s\", p99 = \"5m\" }\n",
+        "",
+        &[(s, 37, 1, "missing key `delay`", "known")],
+    );
+    check("p99 = \"5m\"", "p99 = \"5s\"", &[(s, 41, 53, "below its median", "")]);
+}
+
+#[test]
+fn an_outcome_of_two_sources_is_one() {
+    let mut files = inputs();
+    let more = "[[traffic]]\nsource = \"more\"\nreplay = { file = \"d.csv\", label = \"y\" }\narrivals = { kind = \"poisson\", rate = \"1/s\" }\n\
+                [traffic.outcomes.clicks]\nright = 1\nwrong = 0\ndelay = { kind = \"constant\", value = \"0s\" }\n\
+                [traffic.outcomes.revenue]\nright = 0.1\nwrong = 0.1\namount = { kind = \"normal\", mean = 1, sd = 2 }\n\
+                delay = { kind = \"constant\", value = \"0s\" }\n";
+    files[0].1.extend(more.bytes());
+    // A drift must say whose features move where there are two.
+    files[0].1 = String::from_utf8(files[0].1.clone())
+        .unwrap()
+        .replace("labels = \"stay\"", "source = \"shop\"\nlabels = \"stay\"")
+        .into();
+    let plan = load(files, None).unwrap_or_else(|e| panic!("{}", render(&e, false)));
+    assert_eq!(plan.names.outcomes, ["revenue", "clicks"]);
+    let ids: Vec<Vec<(u16, &str)>> = plan
+        .world
+        .sources
+        .iter()
+        .map(|source| source.outcomes.iter().map(|o| (o.id.0, o.name.as_str())).collect())
+        .collect();
+    assert_eq!(ids, [vec![(0, "revenue")], vec![(1, "clicks"), (0, "revenue")]]);
+}
+
+#[test]
+fn memory_that_cannot_be() {
+    let s = "s.toml";
+    let check = |from: &str, to: &str, expected: &[Expected<'_>]| check(&[(s, from, to)], expected);
+    check("\"200MiB\"", "\"200mib\"", &[(s, 43, 8, "wrong unit `mib`", "write \"200MiB\"")]);
+    check("\"200MiB\"", "\"-200MiB\"", &[(s, 43, 8, "negative size", "like \"200MiB\"")]);
+    check(
+        "\"200MiB\"",
+        "200",
+        &[(s, 43, 8, "expected a size in quotes, found a whole number", "a number with a unit")],
+    );
+    check("\"1MiB\"", "\"1\"", &[(s, 44, 15, "the size `1` has no unit", "write \"1MiB\"")]);
+    check("\"1GiB\"", "\"99999999999GiB\"", &[(s, 45, 9, "does not fit", "2^64")]);
+    check("\"1GiB\"", "\"200MiB\"", &[(s, 45, 9, "at its memory limit", "on top of `base`")]);
+    check("per_request", "per_requests", &[(s, 44, 1, "unknown key `per_requests`", "did you mean `per_request`")]);
+    check("base = \"200MiB\"\n", "", &[(s, 42, 1, "missing key `base`", "holds nothing")]);
+    check("limit = \"1GiB\"", "base = \"1GiB\"", &[(s, 45, 1, "duplicate key", "each key stands once")]);
 }
 
 #[test]
@@ -506,7 +612,7 @@ proptest! {
 
     /// Nor does any swap of one value for another.
     #[test]
-    fn no_swap_of_values_panics(line in 0usize..36, value in prop::sample::select(vec!["0", "-1", "1e300", "nan", "\"\"", "\"v1\"", "[]", "{}", "[[]]", "true", "2020-01-01", "\"-5s\"", "\"1ns\"", "\"1e9/s\""])) {
+    fn no_swap_of_values_panics(line in 0usize..45, value in prop::sample::select(vec!["0", "-1", "1e300", "nan", "\"\"", "\"v1\"", "[]", "{}", "[[]]", "true", "2020-01-01", "\"-5s\"", "\"1ns\"", "\"1e9/s\"", "\"9GiB\""])) {
         let lines: Vec<String> = SCENARIO.lines().enumerate().map(|(i, text)| match text.split_once(" = ") {
             Some((key, _)) if i == line => format!("{key} = {value}"),
             _ => text.to_owned(),

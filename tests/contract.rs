@@ -241,7 +241,7 @@ fn reverted_is_what_replicas_serve(run: &Run) -> Findings {
 /// A scrape that was lost leaves a gap, which begins where the last one that arrived was.
 fn lost_telemetry_leaves_gaps(run: &Run) -> Findings {
     let config = &run.plan.world;
-    let mut telemetry = Telemetry::new(config, 1, Seed(SEED), false);
+    let mut telemetry = Telemetry::new(config, Seed(SEED), false);
     // Not the one at the very end: what it brings comes after it.
     let scrapes = config.horizon.0 / config.telemetry.scrape.0 - 1;
     let nth = |n: u64| SimTime(config.telemetry.scrape.0 * n);

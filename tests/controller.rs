@@ -16,8 +16,8 @@ use rollcage::control::strategy::native::Controller;
 use rollcage::detect::config::SignalKind;
 use rollcage::digest::Digest;
 use rollcage::event::{
-    Action, ActionEnd, ActionKind, Decided, Event, Gap, Input, Metrics, MetricsRow, Outcome, ReplicaState, RequestEnd,
-    Verdict, Weight,
+    Action, ActionEnd, ActionKind, Capacity, Decided, Event, Gap, Input, Metrics, MetricsRow, Outcome, ReplicaState,
+    RequestEnd, Verdict, Weight,
 };
 use rollcage::id::{ControllerId, RuleId, SegmentId, SignalId, VersionId};
 use rollcage::report::fold::RunRecord;
@@ -532,7 +532,12 @@ fn metrics(second: u64, requests: u32, latency: Span) -> Input {
     let mut ended = [0; 6];
     ended[Outcome::Answered as usize] = u64::from(requests);
     let row = MetricsRow { version: NEW, segment: SegmentId(0), replica: None, ended, latency: histogram };
-    Input::Metrics(Metrics { scraped_at: at(second), rows: vec![row], gauges: Vec::new() })
+    Input::Metrics(Metrics {
+        scraped_at: at(second),
+        rows: vec![row],
+        gauges: Vec::new(),
+        capacity: Capacity::default(),
+    })
 }
 
 fn gap(from: u64, to: u64) -> Input {

@@ -9,12 +9,13 @@ use rollcage::artifact::corrupt::{Corruption, Damage};
 use rollcage::control::config::{Comparison, PolicyConfig};
 use rollcage::detect::config::{Columns, Reference, SignalConfig, SignalKind};
 use rollcage::event::Event;
+use rollcage::id::OutcomeId;
 use rollcage::report::fold::RunRecord;
 use rollcage::sim::{Setup, Sim};
 use rollcage::time::{SimTime, Span};
 use rollcage::trace::Digests;
-use rollcage::world::config::{Bound, Effect, Fault, Payload, Table, WorldConfig};
-use rollcage::world::distribution::Distribution;
+use rollcage::world::config::{Bound, Effect, Fault, OutcomeConfig, Payload, Table, WorldConfig};
+use rollcage::world::distribution::{Amount, Distribution};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -260,13 +261,24 @@ fn hidden_labels_reach_no_decision_before_the_first_of_them_arrives() {
     assert_eq!(changed, ["negated", "another bias", "all lost"], "labels matter once they are there");
 }
 
-/// A run with faults, a revert in small steps, and results that get lost.
+/// A run with faults, a revert in small steps, results that get lost, and outcomes on their way.
 fn long_story(seed: u64) -> Setup {
     let mut policy = latency_policy();
     policy.revert.steps = [0.5, 0.1, 0.0].map(rollcage::event::Weight::from_share).to_vec();
     policy.revert.every = Span::secs(20);
     policy.signals.push(SignalConfig { name: "moved".to_owned(), kind: shifted() });
-    let mut story = setup(eventful(), policy, seed);
+    let mut config = eventful();
+    config.sources[0].outcomes = vec![OutcomeConfig {
+        id: OutcomeId(0),
+        name: "revenue".to_owned(),
+        right: 0.2,
+        wrong: 0.1,
+        failed: 0.0,
+        threshold: 0.5,
+        amount: Some(Amount::lognormal(40.0, 400.0)),
+        delay: Distribution::Exponential { mean: Span::secs(40) },
+    }];
+    let mut story = setup(config, policy, seed);
     story.results = rollcage::sim::Results { doubled: 0.3, lost: 0.3 };
     story.keep_requests = true;
     story

@@ -198,6 +198,23 @@ fn phases_metadata_and_figures_tell_what_is_loaded() {
     let metrics = server.get("/metrics").text();
     assert!(metrics.contains(r#"rollcage_infer_requests_total{model="m",version="v7",outcome="ok"} 1"#), "{metrics}");
     assert!(metrics.contains(&format!(r#"rollcage_artifact_info{{model="m",version="v7",digest="{digest}"}} 1"#)));
+    // As the system tells, which Linux does.
+    if cfg!(target_os = "linux") {
+        let used = |line: &str| -> f64 {
+            let text = server.get("/metrics").text();
+            let value = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+            value.unwrap_or_else(|| panic!("no {line} in {text}"))
+        };
+        let cpu = used("process_cpu_seconds_total");
+        assert!(cpu > 0.0 && cpu < 60.0, "{cpu} s");
+        for _ in 0..200 {
+            assert_eq!(server.post("/v2/models/m/versions/v7/infer", &body).status, 200);
+        }
+        assert!(used("process_cpu_seconds_total") > cpu, "work takes processor time");
+        // The runtime alone is tens of megabytes, and the model a few kilobytes.
+        let memory = used("process_resident_memory_bytes");
+        assert!((1e7..1e9).contains(&memory), "{memory} B");
+    }
     let open = server.connect().request("GET", "/metrics", &[("accept", "application/openmetrics-text")], b"");
     assert!(open.text().ends_with("# EOF\n"));
     let traced = server.connect().request("GET", "/v2", &[("traceparent", "00-ab-cd-01")], b"");

@@ -89,7 +89,11 @@ impl Rows {
     pub fn take(&mut self, batch: &Observations) {
         let features = self.wanted.len().saturating_sub(1);
         let reads_features = self.wanted.iter().take(features).any(|&w| w);
-        if !self.wanted.contains(&true) || (reads_features && batch.features.len() != features) {
+        // A batch without rows (nobody got an answer) is no chunk.
+        if batch.ordinals.is_empty()
+            || !self.wanted.contains(&true)
+            || (reads_features && batch.features.len() != features)
+        {
             return;
         }
         let column = |i: usize| match self.wanted[i] {

@@ -145,7 +145,7 @@ impl<'a> Driver<'a> {
         // The lag is what it is: nothing is added to it.
         let mut seen = plan.world.clone();
         seen.telemetry.lag = Span::ZERO;
-        let telemetry = Telemetry::new(&seen, names.sources.len(), options.seed, policy.reads_features());
+        let telemetry = Telemetry::new(&seen, options.seed, policy.reads_features());
         let environment = |e: std::io::Error| LiveError::Environment(format!("no port for the router: {e}"));
         let gate = Gate::open(mailbox.clone()).await.map_err(environment)?;
         let mut driver = Self {

@@ -34,6 +34,8 @@ pub(crate) struct Seat {
     pub(crate) state: ReplicaState,
     /// Requests under way to it.
     pub(crate) in_flight: u32,
+    /// Processor time that it told last.
+    pub(crate) cpu: Span,
     /// Kinds of misbehaviour that were told.
     pub(crate) strange: BTreeSet<&'static str>,
     /// Its process; `None`: it has ended, or is a server that was not started here.
@@ -150,6 +152,7 @@ impl Driver<'_> {
             host,
             state: ReplicaState::Fetching,
             in_flight: 0,
+            cpu: Span::ZERO,
             strange: BTreeSet::new(),
             process: None,
             server: None,

@@ -4,7 +4,7 @@
 //! histogram tells the buckets that are occupied and `+Inf`, with the bounds of [`Histogram`], so that what is read back is
 //! what was counted, to the bit.
 
-use crate::event::{Metrics, MetricsRow, Outcome};
+use crate::event::{Capacity, Metrics, MetricsRow, Outcome};
 use crate::id::{Names, ReplicaId, SegmentId, VersionId};
 use crate::stats::histogram::{Histogram, bucket_end};
 use crate::time::{NS_PER_S, SimTime};
@@ -193,9 +193,9 @@ fn nanoseconds(text: &str) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(NS_PER_S)?.checked_add(part)
 }
 
-/// A scrape of the router: its rows, and nothing of the replicas yet.
+/// A scrape of the router: its rows, and nothing of the replicas and what they may use yet.
 pub(crate) fn metrics(text: &str, names: &Names, scraped_at: SimTime) -> Result<Metrics, String> {
-    Ok(Metrics { scraped_at, rows: rows(text, names)?, gauges: Vec::new() })
+    Ok(Metrics { scraped_at, rows: rows(text, names)?, gauges: Vec::new(), capacity: Capacity::default() })
 }
 
 #[cfg(test)]
@@ -230,7 +230,7 @@ mod tests {
             rows.sort_by_key(|r| (r.version, r.segment, r.replica));
             rows.dedup_by_key(|r| (r.version, r.segment, r.replica));
             rows.retain(|r| r.ended.iter().any(|&n| n > 0) || !r.latency.is_empty());
-            let counted = Metrics { scraped_at: SimTime(7), rows, gauges: Vec::new() };
+            let counted = Metrics { scraped_at: SimTime(7), rows, gauges: Vec::new(), capacity: Capacity::default() };
             let text = exposition(&counted, &names());
             prop_assert_eq!(metrics(&text, &names(), SimTime(7)).expect("its own text"), counted);
         }

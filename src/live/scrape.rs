@@ -9,7 +9,8 @@ use crate::live::driver::{Driver, Due};
 use crate::live::fleet::Seat;
 use crate::live::message::{Happened, Mailbox};
 use crate::live::openmetrics;
-use crate::time::SimTime;
+use crate::live::replica::{CPU_SECONDS, RESIDENT_BYTES};
+use crate::time::{SimTime, Span};
 use crate::world::telemetry::Scraped;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,13 +97,23 @@ async fn read(http: Http, targets: Targets, mut reading: Reading, names: Arc<Nam
 async fn gauges(http: &Http, address: SocketAddr, row: GaugeRow, limit: Duration) -> Result<GaugeRow, Trouble> {
     let call = Call::get(address, "/metrics").header("accept", openmetrics::CONTENT_TYPE.to_owned());
     let reply = http.call(call, limit).await?;
-    let text = String::from_utf8_lossy(&reply.body);
-    let samples = openmetrics::samples(&text).map_err(Trouble::Garbage)?;
+    gauge_row(&String::from_utf8_lossy(&reply.body), row).map_err(Trouble::Garbage)
+}
+
+/// What a replica's exposition says, summed over its models; what it does not tell is 0.
+fn gauge_row(text: &str, row: GaugeRow) -> Result<GaugeRow, String> {
+    let samples = openmetrics::samples(text)?;
     let sum = |name: &str| {
         let values = samples.iter().filter(|s| s.name == name).filter_map(|s| s.value.parse::<f64>().ok());
-        values.fold(0.0, |sum, v| sum + v) as u32
+        values.fold(0.0, |sum, v| sum + v)
     };
-    Ok(GaugeRow { queued: sum(QUEUED), in_flight: sum(IN_FLIGHT), ..row })
+    Ok(GaugeRow {
+        queued: sum(QUEUED) as u32,
+        in_flight: sum(IN_FLIGHT) as u32,
+        cpu: Span::from_secs_f64(sum(CPU_SECONDS)),
+        memory: sum(RESIDENT_BYTES) as u64,
+        ..row
+    })
 }
 
 /// Gauges of a rollcage replica.
@@ -123,6 +134,8 @@ impl Driver<'_> {
                 state: seat.state,
                 queued: 0,
                 in_flight: seat.in_flight,
+                cpu: Span::ZERO,
+                memory: 0,
             };
             (row, self.watched(seat))
         };
@@ -154,32 +167,40 @@ impl Driver<'_> {
             self.record(Event::Gap(gap));
             return self.deliver(&Input::Gap(gap));
         };
-        let (observations, labels) = match self.telemetry.scrape(reading.at, reading.n) {
+        let told = match self.telemetry.scrape(reading.at, reading.n) {
             Scraped::Lost(gap) => {
                 self.record(Event::Gap(gap));
                 return self.deliver(&Input::Gap(gap));
             }
-            Scraped::Read { observations, labels } => (observations, labels),
+            Scraped::Read(told) => told,
         };
         self.hear_silence(&reading);
         self.last_scrape = reading.at;
         self.telemetry.keep_totals(reading.at);
         self.observed.telemetry_lag.push(self.now().since(reading.at));
-        for rows in observations {
-            self.deliver(&Input::Observations(rows));
+        for input in told {
+            self.deliver(&input);
         }
-        for rows in labels {
-            self.deliver(&Input::Labels(rows));
+        for gauge in &metrics.gauges {
+            let seat = &mut self.seats[gauge.replica.index()];
+            seat.cpu = seat.cpu.max(gauge.cpu);
         }
-        // What has crashed or stopped says nothing, but that it has is known.
+        // What has crashed or stopped says nothing, but that it has is known, and what it had used.
         for seat in &self.seats {
             if matches!(seat.state, ReplicaState::Stopped | ReplicaState::Crashed) {
-                let row =
-                    GaugeRow { version: seat.version, replica: seat.id, state: seat.state, queued: 0, in_flight: 0 };
                 metrics.gauges.retain(|g| g.replica != seat.id);
-                metrics.gauges.push(row);
+                metrics.gauges.push(GaugeRow {
+                    version: seat.version,
+                    replica: seat.id,
+                    state: seat.state,
+                    queued: 0,
+                    in_flight: 0,
+                    cpu: seat.cpu,
+                    memory: 0,
+                });
             }
         }
+        metrics.capacity = self.config.fleet.capacity();
         metrics.gauges.sort_by_key(|g| g.replica);
         // Metrics come last: with them a scrape is complete.
         self.deliver(&Input::Metrics(metrics));
@@ -208,5 +229,33 @@ impl Driver<'_> {
                 self.crash(id, why);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::VersionId;
+
+    #[test]
+    fn a_replicas_row_is_what_it_tells() {
+        let row = GaugeRow {
+            version: VersionId(1),
+            replica: ReplicaId(3),
+            state: ReplicaState::Ready,
+            queued: 9,
+            in_flight: 9,
+            cpu: Span::ZERO,
+            memory: 0,
+        };
+        let text = "# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total 1.25\n\
+                    process_resident_memory_bytes 12345678\n\
+                    rollcage_infer_queued{model=\"a\"} 2\nrollcage_infer_queued{model=\"b\"} 1\n\
+                    rollcage_infer_in_flight{model=\"a\"} 4\nprocess_start_time_seconds 99.5\n# EOF\n";
+        let told = GaugeRow { queued: 3, in_flight: 4, cpu: Span::millis(1250), memory: 12_345_678, ..row };
+        assert_eq!(gauge_row(text, row), Ok(told));
+        let untold = GaugeRow { queued: 0, in_flight: 0, ..row };
+        assert_eq!(gauge_row("# EOF\n", row), Ok(untold));
+        assert!(gauge_row("process_cpu_seconds_total much", row).is_err());
     }
 }

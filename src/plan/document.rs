@@ -65,8 +65,11 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(&text);
         if !errors.is_empty() {
             let end = text.len();
-            let show =
-                |e: &toml::de::Error| source.at(e.span().unwrap_or(end..end), e.message().trim()).label("not TOML");
+            let show = |e: &toml::de::Error| {
+                let message = e.message().trim();
+                let help = message.contains("duplicate key").then(|| "each key stands once in its table".to_owned());
+                source.at(e.span().unwrap_or(end..end), message).label("not TOML").maybe_help(help)
+            };
             return Err(errors.iter().map(show).collect());
         }
         let root = Node { span: table.span(), value: table_node(table.get_ref()) };

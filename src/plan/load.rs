@@ -246,7 +246,7 @@ fn plant(
         all.into_iter().collect()
     };
 
-    let mut segments = vec!["all".to_owned()];
+    let mut names = Names { segments: vec!["all".to_owned()], ..Names::default() };
     let features = loaded.as_ref().map_or_else(Vec::new, |l| union(&order, l));
     let needs = traffic::Needs { features: &features, horizon, base };
     duplicates(s.traffic.iter().map(|t| t.source.as_str()), "source", &root.at("traffic"), "source", found);
@@ -254,7 +254,7 @@ fn plant(
         .traffic
         .iter()
         .enumerate()
-        .map(|(i, t)| traffic::source(t, &root.at("traffic").at(i), &needs, files, &mut segments, found))
+        .map(|(i, t)| traffic::source(t, &root.at("traffic").at(i), &needs, files, &mut names, found))
         .collect();
     let sources: Option<Vec<traffic::Resolved>> = sources.into_iter().collect();
     // Columns are only right if every model could say what it needs.
@@ -297,9 +297,8 @@ fn plant(
             names: Names {
                 versions: order.clone(),
                 sources: source_names.iter().map(|n| (*n).to_owned()).collect(),
-                segments,
                 faults: fault_names,
-                ..Names::default()
+                ..names
             },
             rollout: RolloutConfig {
                 from: VersionId(0),

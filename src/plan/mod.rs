@@ -13,6 +13,7 @@ pub mod expression;
 pub mod fault;
 pub mod files;
 mod load;
+pub mod outcome;
 pub mod policy;
 mod resolve;
 pub mod scenario;

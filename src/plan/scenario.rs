@@ -3,7 +3,8 @@
 //! Doc comments here are what editors and `rollcage schema` show.
 
 use crate::plan::fault::Fault;
-use crate::plan::units::{Bound, Duration, PositiveDuration, Rate, Share};
+use crate::plan::outcome::BusinessOutcome;
+use crate::plan::units::{Bound, Duration, PositiveDuration, Rate, Share, Size};
 use crate::report::expect::Measure;
 use crate::report::trial::Outcome;
 use crate::time::Span;
@@ -253,6 +254,8 @@ pub struct Fleet {
     /// How long the old version's replicas stay after the new one got all traffic (Argo's default).
     #[serde(default = "half_minute")]
     pub scale_down_delay: Duration,
+    /// What memory a replica uses; without it, nobody tells.
+    pub memory: Option<Memory>,
     /// From a controller's order to the fleet, and from the fleet's answer back: an API call of the kind orchestrators take.
     #[serde(default = "control_delay")]
     pub control_delay: PositiveDuration,
@@ -272,6 +275,23 @@ fn control_delay() -> PositiveDuration {
 }
 fn half_minute() -> Duration {
     Duration(Span::secs(30))
+}
+
+/// What memory a simulated replica uses: the base, the file of the model it has loaded, and so much for each request it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Of a process that holds nothing.
+    pub base: Size,
+    /// For each request that waits or is in service.
+    #[serde(default = "nothing")]
+    pub per_request: Size,
+    /// What it may use; nothing happens to one that uses more.
+    pub limit: Option<Size>,
+}
+
+fn nothing() -> Size {
+    Size(0)
 }
 
 /// How long a replica takes to start.
@@ -310,6 +330,10 @@ pub struct Traffic {
     pub arrivals: Arrivals,
     /// When truth becomes known; without it, never.
     pub labels: Option<Labels>,
+    /// What users do afterwards that the business counts, by name; one that several sources have is one.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 64))]
+    pub outcomes: BTreeMap<String, BusinessOutcome>,
     /// Distinct users; each sticks to a version.
     #[serde(default = "users")]
     #[schemars(range(min = 1, max = 10_000_000))]

@@ -115,6 +115,7 @@ impl<'a> Check<'a> {
             "duration" => units::parse_duration(text).map(drop),
             "positive-duration" => units::parse_positive_duration(text).map(drop),
             "rate" => units::parse_rate(text).map(drop),
+            "size" => units::parse_size(text).map(drop),
             _ => Ok(()),
         };
         if let Err(error) = verdict {
@@ -141,9 +142,13 @@ impl<'a> Check<'a> {
             bound("maximum").or(width).filter(|b| value > *b).map(|b| format!("at most {b}")),
             bound("exclusiveMaximum").filter(|b| value >= *b).map(|b| format!("below {b}")),
         ];
+        let is_share = (bound("minimum"), bound("maximum")) == (Some(0.0), Some(1.0));
+        let help = is_share.then(|| units::SHARE_HELP.to_owned());
         for must in broken.into_iter().flatten() {
             self.report(
-                self.at(node, format!("{name} is {value}, but must be {must}")).label(format!("must be {must}")),
+                self.at(node, format!("{name} is {value}, but must be {must}"))
+                    .label(format!("must be {must}"))
+                    .maybe_help(help.clone()),
             );
         }
     }
@@ -283,6 +288,7 @@ fn expected(schema: &Object) -> Vec<String> {
     let word = |t: &str| match (t, format) {
         ("string", "duration" | "positive-duration") => "a duration in quotes".to_owned(),
         ("string", "rate") => "a rate in quotes".to_owned(),
+        ("string", "size") => "a size in quotes".to_owned(),
         ("string", _) => "a text".to_owned(),
         ("boolean", _) => "true or false".to_owned(),
         ("integer", _) => "a whole number".to_owned(),
@@ -298,6 +304,7 @@ fn format_help(format: &str) -> Option<&'static str> {
     match format {
         "duration" | "positive-duration" => Some(units::DURATION_HELP),
         "rate" => Some(units::RATE_HELP),
+        "size" => Some(units::SIZE_HELP),
         "bound" => Some(units::BOUND_HELP),
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! Owns the units people write: durations, rates, shares and bounds, each a newtype with its own JSON Schema.
+//! Owns the units people write: durations, rates, sizes, shares and bounds, each a newtype with its own JSON Schema.
 //!
 //! Each `parse_*` function says in its error what is wrong and what to write instead; the schema check and serde use the
 //! same functions, so that an editor, `check` and `run` agree.
@@ -15,6 +15,11 @@ pub const DURATION_HELP: &str =
     "a duration is a number with a unit (ns, us, ms, s, m, h, d), like \"250ms\", \"90s\" or \"1h30m\"";
 /// How to write a rate.
 pub const RATE_HELP: &str = "a rate is a number per unit of time, like \"200/s\", \"12/min\" or \"1000/h\"";
+/// How to write a size.
+pub const SIZE_HELP: &str =
+    "a size is a number with a unit (B, kB, MB, GB, KiB, MiB, GiB), like \"200MiB\" or \"1.5GB\"";
+/// How to write a share.
+pub const SHARE_HELP: &str = "a share or a chance is a number from 0 to 1, like 0.05 for 5 %";
 /// How to write a bound.
 pub const BOUND_HELP: &str =
     "a bound is a comparison and a value, like \"<= 4m\", \">= 0.95\" or \"> 0\"; a bare value is the limit";
@@ -66,11 +71,11 @@ fn unit_meant(unit: &str) -> Option<&'static str> {
     })
 }
 
-/// Nanoseconds of `number` units, exact (what is below a nanosecond is cut); `None` if it does not fit.
+/// So many nanoseconds (or bytes) as `number` units are, exact (what is below one is cut); `None` if it does not fit.
 fn scale(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    // 15 decimals of the longest unit are below a nanosecond, and fit.
+    // 15 decimals of the longest unit are below a nanosecond (or byte), and fit.
     let (mut digits, mut power) = (0u128, 1u128);
     for digit in fraction.bytes().take(15) {
         digits = digits * 10 + u128::from(digit - b'0');
@@ -166,6 +171,72 @@ pub fn parse_rate(text: &str) -> Result<f64, UnitError> {
     }
 }
 
+/// The bytes in a unit of size: thousands in kB, 1024s in KiB.
+fn unit_bytes(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "B" => 1,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    })
+}
+
+/// The unit of size that somebody who wrote `unit` has in mind.
+fn size_meant(unit: &str) -> Option<&'static str> {
+    let unit = unit.to_lowercase();
+    Some(match unit.as_str() {
+        "byte" | "bytes" => "B",
+        "k" | "ki" => "KiB",
+        "m" | "mi" | "mbytes" | "megabytes" => "MiB",
+        "g" | "gi" | "gbytes" | "gigabytes" => "GiB",
+        _ => return ["B", "kB", "MB", "GB", "KiB", "MiB", "GiB"].into_iter().find(|u| u.to_lowercase() == unit),
+    })
+}
+
+/// Reads a size, in bytes.
+///
+/// # Errors
+/// Not a number, no unit, an unknown unit, negative, or more than 2^64 bytes.
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+    let trimmed = text.trim();
+    if trimmed.starts_with('-') {
+        return Err(wrong(format!("negative size `{text}`"), SIZE_HELP));
+    }
+    let (number, unit) =
+        trimmed.split_at(trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len()));
+    let unit = unit.trim();
+    if number.is_empty() || number == "." || number.matches('.').count() > 1 {
+        return Err(wrong(format!("`{text}` is not a size"), SIZE_HELP));
+    }
+    if unit.is_empty() {
+        let help = format!("write \"{number}MiB\" or \"{number}B\"; {SIZE_HELP}");
+        return Err(wrong(format!("the size `{text}` has no unit"), help));
+    }
+    let Some(bytes) = unit_bytes(unit) else {
+        let help = match size_meant(unit) {
+            Some(meant) => format!("write \"{number}{meant}\"; {SIZE_HELP}"),
+            None => SIZE_HELP.to_owned(),
+        };
+        return Err(wrong(format!("wrong unit `{unit}` in the size `{text}`"), help));
+    };
+    scale(number, bytes)
+        .ok_or_else(|| wrong(format!("the size `{text}` does not fit"), "at most 2^64 bytes can be counted"))
+}
+
+/// A size as it would be written: the largest unit that divides it.
+pub(crate) fn show_size(bytes: u64) -> String {
+    let units = ["GiB", "MiB", "KiB", "GB", "MB", "kB"];
+    let fits = |unit: &str| unit_bytes(unit).filter(|&n| bytes >= n && bytes.is_multiple_of(n));
+    match units.into_iter().find_map(|unit| Some((unit, fits(unit)?))) {
+        Some((unit, n)) => format!("{}{unit}", bytes / n),
+        None => format!("{bytes}B"),
+    }
+}
+
 macro_rules! text_unit {
     ($(#[$doc:meta])* $name:ident($inner:ty), $parse:path, $format:literal, $example:literal, $show:expr) => {
         $(#[$doc])*
@@ -211,6 +282,11 @@ text_unit! {
 text_unit! {
     /// Events a second, above zero.
     Rate(f64), parse_rate, "rate", "200/s", |rate| format!("{rate}/s")
+}
+
+text_unit! {
+    /// So many bytes.
+    Size(u64), parse_size, "size", "200MiB", show_size
 }
 
 /// A duration as it would be written: the largest unit that divides it.
@@ -311,6 +387,32 @@ mod tests {
         assert!(says("1..2s").contains("not a duration"));
         assert!(says("").contains("empty"));
         assert!(parse_positive_duration("0ms").is_err());
+    }
+
+    #[test]
+    fn sizes_are_exact_and_come_back_as_written() {
+        assert_eq!(parse_size("200MiB"), Ok(200 << 20));
+        assert_eq!(parse_size(" 1.5 GB "), Ok(1_500_000_000));
+        assert_eq!(parse_size("0B"), Ok(0));
+        assert_eq!(parse_size("18446744073709551615B"), Ok(u64::MAX));
+        for text in ["1GiB", "200MiB", "3KiB", "5GB", "7MB", "9kB", "1023B", "0B"] {
+            assert_eq!(parse_size(text).map(show_size).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_say_what_to_write() {
+        let says = |text: &str| parse_size(text).map_err(|e| e.to_string()).unwrap_err();
+        assert!(says("18446744073709551616B").contains("does not fit"));
+        assert!(says("17179869184GiB").contains("does not fit"));
+        assert!(says("200mib").contains("write \"200MiB\""));
+        assert!(says("200Mi").contains("write \"200MiB\""));
+        assert!(says("40").contains("no unit"));
+        assert!(says("-5MB").contains("negative"));
+        assert!(says("1MB2").contains("wrong unit `MB2`"));
+        for text in ["", "MiB", ".MB", "1..2MB", "big"] {
+            assert!(says(text).contains("not a size"), "{text}");
+        }
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl World {
         self.give_up(now, id);
         let replica = &mut self.replicas[id.index()];
         let (version, instance) = (replica.version, replica.instance.unwrap_or_default());
-        for held in replica.drop_all() {
+        for held in replica.drop_all(now) {
             self.end(held, version, Some(id), instance, Outcome::Lost, now);
         }
     }

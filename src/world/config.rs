@@ -2,9 +2,10 @@
 
 use crate::artifact::Artifact;
 use crate::artifact::corrupt::Corruption;
-use crate::id::{SegmentId, SourceId, VersionId};
+use crate::event::Capacity;
+use crate::id::{OutcomeId, SegmentId, SourceId, VersionId};
 use crate::time::{SimTime, Span};
-use crate::world::distribution::Distribution;
+use crate::world::distribution::{Amount, Distribution};
 use std::sync::Arc;
 
 /// The whole plant.
@@ -64,6 +65,29 @@ pub struct Fleet {
     pub service: Distribution,
     /// Replicas kept for versions without traffic.
     pub standby: Vec<(VersionId, u32)>,
+    /// What memory a replica uses; `None`: its gauge stays at 0.
+    pub memory: Option<Memory>,
+}
+
+impl Fleet {
+    /// What each replica may use.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        let memory = self.memory.and_then(|memory| memory.limit);
+        Capacity { concurrency: self.concurrency, queue: self.queue, memory }
+    }
+}
+
+/// What memory a replica uses, in bytes: the base, the bytes of the model it has loaded, and so much for each request that it
+/// holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Of a process that holds nothing.
+    pub base: u64,
+    /// For each request that waits or is in service.
+    pub per_request: u64,
+    /// What it may use. Nothing happens to one that uses more.
+    pub limit: Option<u64>,
 }
 
 /// One exogenous stream of requests.
@@ -77,6 +101,8 @@ pub struct Source {
     pub arrivals: Arrivals,
     /// When truth becomes known.
     pub labels: LabelConfig,
+    /// What users do afterwards that the business counts.
+    pub outcomes: Vec<OutcomeConfig>,
     /// Distinct users; each sticks to a version by hash.
     pub users: u32,
 }
@@ -170,6 +196,27 @@ pub struct LabelConfig {
     pub delay: Option<Distribution>,
     /// Share of labels that never come.
     pub lost: f64,
+}
+
+/// What users do after a request that the business counts: it happens or does not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutcomeConfig {
+    /// Which, among those of all sources.
+    pub id: OutcomeId,
+    /// Its name: part of the key of its random stream.
+    pub name: String,
+    /// Chance that it happens after an answer that is right, or whose truth is unknown.
+    pub right: f64,
+    /// Chance after an answer that is wrong: its class differs from the true one.
+    pub wrong: f64,
+    /// Chance without an answer.
+    pub failed: f64,
+    /// A score at or above this is class 1.
+    pub threshold: f64,
+    /// How much it is where it happens; `None`: 1.
+    pub amount: Option<Amount>,
+    /// How long after the end of the request it is known whether it happened.
+    pub delay: Distribution,
 }
 
 /// What the controller gets to see, and when.

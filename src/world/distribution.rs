@@ -1,4 +1,4 @@
-//! Owns distributions of spans: one uniform gives one variate, by inversion, portable to the bit.
+//! Owns distributions of spans and of amounts: one uniform gives one variate, by inversion, portable to the bit.
 
 use crate::stats::normal;
 use crate::time::Span;
@@ -79,6 +79,47 @@ impl Distribution {
                 Span::from_secs_f64(median.as_secs_f64() * libm::exp(sigma * sigma / 2.0))
             }
         }
+    }
+}
+
+/// The distribution of an amount: a plain number in whatever unit its scenario has in mind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Amount {
+    /// Always the same.
+    Constant(f64),
+    /// Normal; amounts may be negative.
+    Normal {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation.
+        sd: f64,
+    },
+    /// Lognormal: `median · exp(sigma · z)`.
+    Lognormal {
+        /// Median.
+        median: f64,
+        /// Standard deviation of the logarithm.
+        sigma: f64,
+    },
+}
+
+impl Amount {
+    /// The lognormal with this median and 99th percentile, both above 0: sigma = (ln p99 − ln median) / z₀.₉₉.
+    #[must_use]
+    pub fn lognormal(median: f64, p99: f64) -> Self {
+        // Not of the ratio, which may be infinite.
+        Self::Lognormal { median, sigma: (libm::log(p99) - libm::log(median)).max(0.0) / Z99 }
+    }
+
+    /// The variate of a uniform in (0, 1): finite, and of a lognormal above 0.
+    #[must_use]
+    pub fn at(&self, u: f64) -> f32 {
+        let (value, least) = match *self {
+            Self::Constant(value) => (value, -f32::MAX),
+            Self::Normal { mean, sd } => (mean + sd * normal::quantile(u), -f32::MAX),
+            Self::Lognormal { median, sigma } => (median * libm::exp(sigma * normal::quantile(u)), f32::MIN_POSITIVE),
+        };
+        (value as f32).clamp(least, f32::MAX)
     }
 }
 

@@ -127,7 +127,7 @@ impl World {
             }
             ReplicaState::WarmingUp => self.enter(now, id, ReplicaState::Ready, out),
             ReplicaState::Draining => {
-                for held in self.replicas[id.index()].drop_all() {
+                for held in self.replicas[id.index()].drop_all(now) {
                     let instance = self.replicas[id.index()].instance.unwrap_or_default();
                     self.end(held, version, Some(id), instance, Outcome::TimedOut, held.deadline);
                 }

@@ -3,10 +3,12 @@
 mod breakage;
 pub mod config;
 pub mod distribution;
+mod due;
 pub mod faults;
 pub mod fleet;
 pub mod inference;
 pub mod orders;
+mod outcomes;
 pub mod plant;
 pub mod predictions;
 pub mod replica;

@@ -143,7 +143,7 @@ impl World {
         let versions = config.versions.len();
         let mut world = Self {
             config: Arc::clone(config),
-            telemetry: Telemetry::new(config, sources.len(), seed, log_features),
+            telemetry: Telemetry::new(config, seed, log_features),
             sources,
             router: Router::new(versions, config.initial),
             pools: vec![Pool::default(); versions],
@@ -368,7 +368,7 @@ impl World {
         let done = now + self.faults.slowed(base, version, host);
         let r = &mut self.replicas[id.index()];
         let Some(slot) = r.free_slot() else { return Ok(()) };
-        let token = r.occupy(slot, held, done, instance, matches!(row, RowOutcome::Failed));
+        let token = r.occupy(now, slot, held, done, instance, matches!(row, RowOutcome::Failed));
         let (replica, slot) = (id, slot as u32);
         let key = Key { at: done, class: Class::Completion, entity: id.0, seq: r.next_seq() };
         out.schedule.push((key, WorldEvent::Completion { replica, slot, token }));
@@ -408,7 +408,7 @@ impl World {
         let r = &mut self.replicas[id.index()];
         if hangs {
             if let Some(slot) = r.free_slot() {
-                let token = r.occupy(slot, held, SimTime::NEVER, r.instance.unwrap_or_default(), true);
+                let token = r.occupy(now, slot, held, SimTime::NEVER, r.instance.unwrap_or_default(), true);
                 let key = Key { at: held.deadline, class: Class::Timeout, entity: id.0, seq: r.next_seq() };
                 out.schedule.push((key, WorldEvent::GiveUp { replica: id, slot: slot as u32, token }));
             }

@@ -52,6 +52,10 @@ pub struct Replica {
     pub slots: Vec<Slot>,
     /// Busy slots.
     pub busy: u32,
+    /// Slot time used up to `used_by`.
+    pub used: Span,
+    /// Until when slot time is accounted for.
+    pub used_by: SimTime,
     /// Counts its scheduled events: its own part of the total order.
     pub seq: u64,
     /// Faults that stop its process.
@@ -84,6 +88,8 @@ impl Replica {
             queue: VecDeque::new(),
             slots: vec![Slot::default(); concurrency as usize],
             busy: 0,
+            used: Span::ZERO,
+            used_by: SimTime::ZERO,
             seq: 0,
             stalls: 0,
             stalled_at: SimTime::ZERO,
@@ -100,6 +106,19 @@ impl Replica {
         self.queue.len() + self.busy as usize + self.outside.len() + self.unanswered.len()
     }
 
+    /// The time its slots have worked, summed over slots: a stopped process works on nothing, and what nobody waits for any more
+    /// is worked on all the same.
+    #[must_use]
+    pub fn cpu(&self, now: SimTime) -> Span {
+        let at_work = if self.stalls == 0 { u64::from(self.busy) } else { 0 };
+        self.used + Span(now.since(self.used_by).0.saturating_mul(at_work))
+    }
+
+    /// Accounts for slot time up to now: to be called before what works changes.
+    fn account(&mut self, now: SimTime) {
+        (self.used, self.used_by) = (self.cpu(now), now);
+    }
+
     /// Whether it takes in what is sent to it.
     #[must_use]
     pub const fn takes_in(&self) -> bool {
@@ -108,6 +127,7 @@ impl Replica {
 
     /// Its process is stopped. The users in its slots whose work would have been done in time may have to give up now: when.
     pub fn stall(&mut self, now: SimTime) -> Vec<Use> {
+        self.account(now);
         self.stalls += 1;
         if self.stalls > 1 {
             return Vec::new();
@@ -120,6 +140,7 @@ impl Replica {
 
     /// Its process goes on: each work under way takes as much longer as it stood still. When it is done.
     pub fn resume(&mut self, now: SimTime) -> Vec<Use> {
+        self.account(now);
         self.stalls = self.stalls.saturating_sub(1);
         if self.stalls > 0 {
             return Vec::new();
@@ -156,8 +177,9 @@ impl Replica {
         if self.busy as usize == self.slots.len() { None } else { self.slots.iter().position(|s| !s.busy) }
     }
 
-    /// Starts a use of a slot, over at `done`; its token.
-    pub fn occupy(&mut self, slot: usize, held: Held, done: SimTime, instance: u16, fails: bool) -> u32 {
+    /// Starts a use of a slot now, over at `done`; its token.
+    pub fn occupy(&mut self, now: SimTime, slot: usize, held: Held, done: SimTime, instance: u16, fails: bool) -> u32 {
+        self.account(now);
         let s = &mut self.slots[slot];
         let token = s.token.wrapping_add(1);
         *s = Slot { held: Some(held), busy: true, done, instance, fails, token };
@@ -171,6 +193,7 @@ impl Replica {
         if self.stalls > 0 {
             return None;
         }
+        self.account(now);
         let s = self.slots.get_mut(slot).filter(|s| s.busy && s.token == token && s.done == now)?;
         let outcome = if s.fails { Outcome::Failed } else { Outcome::Answered };
         let held = s.held.take();
@@ -186,7 +209,8 @@ impl Replica {
     }
 
     /// Everything it is responsible for, as it goes away.
-    pub fn drop_all(&mut self) -> Vec<Held> {
+    pub fn drop_all(&mut self, now: SimTime) -> Vec<Held> {
+        self.account(now);
         let mut held: Vec<Held> = self.queue.drain(..).chain(self.outside.drain(..)).collect();
         held.extend(self.unanswered.drain(..).map(|(held, ..)| held));
         for s in &mut self.slots {
@@ -196,5 +220,36 @@ impl Replica {
         }
         self.busy = 0;
         held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_counted_while_it_is_done_and_by_nothing_else() {
+        let held = Held { source: SourceId(0), ordinal: 0, deadline: SimTime(15) };
+        let mut r = Replica::starting(ReplicaId(0), VersionId(0), 0, 2);
+        assert_eq!(r.cpu(SimTime(7)), Span::ZERO);
+        let token = r.occupy(SimTime(10), 0, held, SimTime(20), 0, false);
+        // Native code that never returns.
+        r.occupy(SimTime(12), 1, held, SimTime::NEVER, 0, true);
+        assert_eq!(r.cpu(SimTime(14)), Span(4 + 2));
+        assert!(r.abandon(0, token).is_some());
+        assert_eq!(r.cpu(SimTime(16)), Span(6 + 4), "the user has given up, the work goes on");
+        assert!(r.complete(0, token, SimTime(19)).is_none(), "not done yet");
+        // Stopped twice, going on when nobody holds it any more: 17 to 30.
+        r.stall(SimTime(17));
+        r.stall(SimTime(18));
+        r.resume(SimTime(25));
+        assert_eq!(r.cpu(SimTime(29)), Span(7 + 5));
+        assert_eq!(r.resume(SimTime(30)), [(0, token, SimTime(33))]);
+        assert!(r.complete(0, token, SimTime(33)).is_some());
+        assert_eq!(r.cpu(SimTime(33)), Span(10 + 8), "as long as it takes, whatever came between");
+        assert_eq!(r.cpu(SimTime(43)), Span(10 + 18));
+        r.stall(SimTime(44));
+        r.drop_all(SimTime(50));
+        assert_eq!(r.cpu(SimTime(60)), Span(10 + 19), "who is gone uses nothing");
     }
 }

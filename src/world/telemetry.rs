@@ -2,14 +2,17 @@
 //! partial, to the controller.
 
 use crate::event::{
-    Answer, Event, Gap, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, Outcome, ReplicaState, RequestEnd,
+    Answer, Capacity, Event, Gap, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, Outcome, ReplicaState,
+    RequestEnd,
 };
 use crate::id::{ReplicaId, RequestId, SegmentId, SourceId, VersionId};
 use crate::rng::{Seed, Stream};
 use crate::stats::histogram::Histogram;
 use crate::time::{SimTime, Span};
 use crate::world::config::WorldConfig;
+use crate::world::due::Due;
 use crate::world::inference::{BlockOutcome, RowOutcome, RuntimeError};
+use crate::world::outcomes::Aftermath;
 use crate::world::plant::{Ended, Instance, World};
 use crate::world::predictions::Predictions;
 use crate::world::replica::Replica;
@@ -25,32 +28,32 @@ struct Counters {
     latency: Histogram,
 }
 
-/// A label under way: (known at, ordinal, value).
-type Label = (SimTime, u64, f32);
+/// A label under way: (source, known at, ordinal, value).
+type Label = (SourceId, SimTime, u64, f32);
 
 /// The pipeline's state.
 ///
-/// Ended requests are counted one by one ([`Self::count`]; those that were answered also go to the log, [`Self::log`] and
-/// [`Self::await_label`]). At every scrape [`Self::scrape`] says what of it can be read; if it was not lost,
+/// Ended requests are counted one by one ([`Self::count`], which also draws their outcomes and notes in the log when those
+/// without an answer ended; those that were answered get a row there, [`Self::log`] and [`Self::await_label`]). At every scrape [`Self::scrape`] says what of it can be read; if it was not lost,
 /// [`Self::keep_totals`] remembers it for queries, and [`Self::metrics`] is what the counters say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Telemetry {
-    scrape: Span,
     lag: Span,
     loss: Stream,
     loss_share: f64,
     /// By (replica + 1, or 0 for requests that reached none) and segment.
     counters: Vec<BTreeMap<(VersionId, SegmentId), Counters>>,
-    /// Log rows since the last scrape, by source and version.
+    /// The log since the last scrape, by source and version, in the order in which ends were told.
     rows: BTreeMap<(SourceId, VersionId), Observations>,
-    /// Labels by the scrape that will bring them, then by source.
-    labels: BTreeMap<u64, Vec<Vec<Label>>>,
+    labels: Due<Label>,
+    outcomes: Aftermath,
     /// The scrape that arrived last.
     last: SimTime,
     /// Totals per version at past scrapes, for queries: (time, per version (ended, latency)).
     totals: VecDeque<(SimTime, Vec<Counters>)>,
-    sources: usize,
     versions: usize,
+    /// What each replica may use.
+    capacity: Capacity,
     /// Whether log rows carry features: some signal reads them.
     reads_features: bool,
 }
@@ -58,16 +61,12 @@ pub struct Telemetry {
 /// What a scrape brings, but for the metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scraped {
-    /// Nothing: what happened since the last one that arrived is unknown, and its log rows are gone. Counters go on, and labels
-    /// come with the next scrape.
+    /// Nothing: what happened since the last one that arrived is unknown, and its log is gone. Counters go on, and labels and
+    /// outcomes come with the next scrape.
     Lost(Gap),
-    /// What has come since the last scrape.
-    Read {
-        /// Log rows, by (source, version).
-        observations: Vec<Observations>,
-        /// Labels, by source; none for a source without any.
-        labels: Vec<Labels>,
-    },
+    /// What has come since the last scrape, in the order in which it is told: the log by (source, version), labels by source,
+    /// outcomes by (source, outcome, version); nothing of whom there is nothing to tell.
+    Read(Vec<Input>),
 }
 
 /// How far back queries can look; a longer window is an error and not a shorter window. Memory: one histogram (5 kB at
@@ -75,22 +74,21 @@ pub enum Scraped {
 const QUERIES_KEPT: Span = Span::secs(3600);
 
 impl Telemetry {
-    /// Nothing measured yet. `sources`: how many there are, those that surges add included; `reads_features`: whether log
-    /// rows carry features (some signal reads them).
+    /// Nothing measured yet. `reads_features`: whether log rows carry features (some signal reads them).
     #[must_use]
-    pub fn new(config: &WorldConfig, sources: usize, seed: Seed, reads_features: bool) -> Self {
+    pub fn new(config: &WorldConfig, seed: Seed, reads_features: bool) -> Self {
         Self {
-            scrape: config.telemetry.scrape,
             lag: config.telemetry.lag,
             loss: Stream::named(seed, "telemetry", "loss"),
             loss_share: config.telemetry.loss,
             counters: vec![BTreeMap::new()],
             rows: BTreeMap::new(),
-            labels: BTreeMap::new(),
+            labels: Due::new(config.telemetry.scrape),
+            outcomes: Aftermath::new(config, seed),
             last: SimTime::ZERO,
             totals: VecDeque::new(),
-            sources,
             versions: config.versions.len(),
+            capacity: config.fleet.capacity(),
             reads_features,
         }
     }
@@ -102,7 +100,7 @@ impl Telemetry {
         (Key { at, class: Class::Sample, entity: 0, seq: n }, WorldEvent::Scrape(n))
     }
 
-    /// Counts an ended request.
+    /// Counts an ended request and draws its outcomes. One without an answer leaves its time in the log, and no row.
     pub fn count(&mut self, end: &RequestEnd) {
         let place = end.replica.map_or(0, |r| r.index() + 1);
         if self.counters.len() <= place {
@@ -112,25 +110,39 @@ impl Telemetry {
         counters.ended[end.outcome as usize] += 1;
         if end.outcome.is_answered() {
             counters.latency.record(end.ended.since(end.arrived).0);
+        } else {
+            self.logged(end).unanswered.push(end.ended);
         }
+        self.outcomes.follow(end);
     }
 
-    /// Writes an answered request to the log; `slot` is its row in `block`.
-    pub fn log(&mut self, end: &RequestEnd, block: &Block, slot: usize) {
+    /// The log of an ended request's source and version.
+    fn logged(&mut self, end: &RequestEnd) -> &mut Observations {
         let key = (end.request.source, end.version);
-        let width = if self.reads_features { block.width } else { 0 };
-        let rows = self.rows.entry(key).or_insert_with(|| Observations {
+        self.rows.entry(key).or_insert_with(|| Observations {
             scraped_at: SimTime::ZERO,
             source: key.0,
             version: key.1,
             ordinals: Vec::new(),
             ended: Vec::new(),
+            latency: Vec::new(),
             segments: Vec::new(),
             scores: Vec::new(),
-            features: vec![Vec::new(); width],
-        });
+            features: Vec::new(),
+            unanswered: Vec::new(),
+        })
+    }
+
+    /// Writes an answered request to the log; `slot` is its row in `block`.
+    pub fn log(&mut self, end: &RequestEnd, block: &Block, slot: usize) {
+        let width = if self.reads_features { block.width } else { 0 };
+        let rows = self.logged(end);
+        if rows.features.is_empty() {
+            rows.features = vec![Vec::new(); width];
+        }
         rows.ordinals.push(end.request.ordinal);
         rows.ended.push(end.ended);
+        rows.latency.push(end.ended.since(end.arrived));
         rows.segments.push(end.segment);
         rows.scores.push(end.score);
         for (column, &x) in rows.features.iter_mut().zip(&block.features[slot * block.width..]) {
@@ -141,10 +153,7 @@ impl Telemetry {
     /// The truth about an answered request becomes known `delay` after its end, and comes with the first scrape from then on.
     pub fn await_label(&mut self, end: &RequestEnd, delay: Span) {
         let known = end.ended + delay;
-        let n = known.0.div_ceil(self.scrape.0.max(1));
-        let sources = self.sources;
-        let due = self.labels.entry(n).or_insert_with(|| vec![Vec::new(); sources]);
-        due[end.request.source.index()].push((known, end.request.ordinal, end.truth));
+        self.labels.put(known, (end.request.source, known, end.request.ordinal, end.truth));
     }
 
     /// What the counters say at a scrape, with the state of the replicas.
@@ -162,7 +171,7 @@ impl Telemetry {
             }));
         }
         rows.sort_by_key(|r| (r.version, r.segment, r.replica));
-        Metrics { scraped_at: now, rows, gauges }
+        Metrics { scraped_at: now, rows, gauges, capacity: self.capacity }
     }
 
     /// Remembers what a scrape that arrived has read, for queries.
@@ -188,27 +197,20 @@ impl Telemetry {
             return Scraped::Lost(Gap { from: self.last, to: now, replica: None });
         }
         self.last = now;
-        let observations = rows.into_values().map(|rows| Observations { scraped_at: now, ..rows }).collect();
-        let later = self.labels.split_off(&(n + 1));
-        let due = std::mem::replace(&mut self.labels, later);
-        let mut by_source: Vec<Vec<Label>> = vec![Vec::new(); self.sources];
-        for batch in due.into_values() {
-            by_source.iter_mut().zip(batch).for_each(|(all, some)| all.extend(some));
-        }
-        let mut labels = Vec::new();
-        for (source, mut due) in by_source.into_iter().enumerate() {
-            if due.is_empty() {
-                continue;
-            }
-            due.sort_unstable_by_key(|&(known, ordinal, _)| (known, ordinal));
-            labels.push(Labels {
+        let rows = rows.into_values().map(|rows| in_order(Observations { scraped_at: now, ..rows }));
+        let mut told: Vec<Input> = rows.map(Input::Observations).collect();
+        let mut labels = self.labels.take(n);
+        labels.sort_unstable_by_key(|&(source, known, ordinal, _)| (source, known, ordinal));
+        told.extend(labels.chunk_by(|a, b| a.0 == b.0).map(|of_source| {
+            Input::Labels(Labels {
                 scraped_at: now,
-                source: SourceId(source as u16),
-                ordinals: due.iter().map(|l| l.1).collect(),
-                labels: due.iter().map(|l| l.2).collect(),
-            });
-        }
-        Scraped::Read { observations, labels }
+                source: of_source[0].0,
+                ordinals: of_source.iter().map(|l| l.2).collect(),
+                labels: of_source.iter().map(|l| l.3).collect(),
+            })
+        }));
+        told.extend(self.outcomes.scrape(now, n).into_iter().map(Input::Outcomes));
+        Scraped::Read(told)
     }
 
     /// What ended in a window that ends at the last scrape that is there to be seen at `now`: a query meets the same lag and
@@ -249,6 +251,27 @@ impl Telemetry {
             .and_then(|c| c.latency.quantile(q))
             .map_or(Answer::Empty, |ns| Answer::Series(vec![ns / 1e9]))
     }
+}
+
+/// A log in order of (ended, ordinal). Most are: an end is told late where an answer travelled or its server was far away.
+fn in_order(mut log: Observations) -> Observations {
+    fn pick<T: Copy>(column: &mut Vec<T>, order: &[usize]) {
+        *column = order.iter().map(|&row| column[row]).collect();
+    }
+    log.unanswered.sort_unstable();
+    let key = |row: usize| (log.ended[row], log.ordinals[row]);
+    if (1..log.ended.len()).all(|row| key(row - 1) <= key(row)) {
+        return log;
+    }
+    let mut order: Vec<usize> = (0..log.ended.len()).collect();
+    order.sort_unstable_by_key(|&row| key(row));
+    pick(&mut log.ordinals, &order);
+    pick(&mut log.ended, &order);
+    pick(&mut log.latency, &order);
+    pick(&mut log.segments, &order);
+    pick(&mut log.scores, &order);
+    log.features.iter_mut().for_each(|column| pick(column, &order));
+    log
 }
 
 fn too_long() -> Answer {
@@ -329,6 +352,21 @@ impl World {
         Ok(())
     }
 
+    /// The state of a replica.
+    fn gauge(&self, r: &Replica, now: SimTime) -> GaugeRow {
+        let (queued, in_flight) = (r.queue.len() as u32, r.busy);
+        let memory = match self.config.fleet.memory {
+            Some(memory) if !matches!(r.state, ReplicaState::Stopped | ReplicaState::Crashed) => {
+                let model = r.instance.and_then(|i| self.instances.get(usize::from(i)));
+                let held = memory.per_request.saturating_mul(u64::from(queued) + u64::from(in_flight));
+                memory.base.saturating_add(model.map_or(0, |m| m.artifact.bytes.len() as u64)).saturating_add(held)
+            }
+            _ => 0,
+        };
+        let (version, replica, state, cpu) = (r.version, r.id, r.state, r.cpu(now));
+        GaugeRow { version, replica, state, queued, in_flight, cpu, memory }
+    }
+
     /// Reads telemetry: what it finds reaches the controller a lag later, or never.
     pub(crate) fn scrape(
         &mut self,
@@ -347,30 +385,18 @@ impl World {
             |r: &&Replica| r.stalls > 0 && !matches!(r.state, ReplicaState::Stopped | ReplicaState::Crashed);
         let silent: Vec<ReplicaId> = self.replicas.iter().filter(stands_still).map(|r| r.id).collect();
         let last = self.telemetry.last;
-        let gauges = self
-            .replicas
-            .iter()
-            .filter(|r| !silent.contains(&r.id))
-            .map(|r| GaugeRow {
-                version: r.version,
-                replica: r.id,
-                state: r.state,
-                queued: r.queue.len() as u32,
-                in_flight: r.busy,
-            })
-            .collect();
+        let gauges = self.replicas.iter().filter(|r| !silent.contains(&r.id)).map(|r| self.gauge(r, now)).collect();
         let visible = now + self.config.telemetry.lag;
         match self.telemetry.scrape(now, n) {
             Scraped::Lost(gap) => {
                 out.events.push((now, Event::Gap(gap)));
                 out.inputs.push((visible, Input::Gap(gap)));
             }
-            Scraped::Read { observations, labels } => {
+            Scraped::Read(told) => {
                 self.telemetry.keep_totals(now);
                 let gap = |id| Gap { from: last, to: now, replica: Some(id) };
                 out.events.extend(silent.into_iter().map(|id| (now, Event::Gap(gap(id)))));
-                out.inputs.extend(observations.into_iter().map(|rows| (visible, Input::Observations(rows))));
-                out.inputs.extend(labels.into_iter().map(|rows| (visible, Input::Labels(rows))));
+                out.inputs.extend(told.into_iter().map(|input| (visible, input)));
                 // Metrics come last: with them a scrape is complete.
                 out.inputs.push((visible, Input::Metrics(self.telemetry.metrics(now, gauges))));
             }

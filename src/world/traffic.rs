@@ -12,7 +12,7 @@ use crate::id::{SegmentId, SourceId};
 use crate::rng::{Seed, Stream, unit};
 use crate::stats::normal;
 use crate::time::{SimTime, Span};
-use crate::world::config::{Arrivals, Effect, Fault, LabelConfig, Payload, Source};
+use crate::world::config::{Arrivals, Effect, Fault, LabelConfig, Payload, Source, WorldConfig};
 use crate::world::faults::Faults;
 use std::sync::Arc;
 
@@ -366,8 +366,22 @@ impl SourceStream {
     }
 }
 
-/// The streams of a run, by [`SourceId`]: (name, the declared source whose schema it has, stream); declared sources first,
-/// then those that surges add, in order of declaration. Nothing is drawn yet.
+/// The sources of a plant, by [`SourceId`]: (name, the declared source whose schema it has); declared sources first, then those
+/// that surges add, in order of declaration.
+#[must_use]
+pub fn names(config: &WorldConfig) -> Vec<(String, SourceId)> {
+    let declared = config.sources.iter().enumerate().map(|(i, source)| (source.name.clone(), SourceId(i as u16)));
+    let added = config.faults.iter().filter_map(|fault| match &fault.effect {
+        Effect::Surge { source, .. } => {
+            Some((format!("{}/{}", config.sources[source.index()].name, fault.name), *source))
+        }
+        _ => None,
+    });
+    declared.chain(added).collect()
+}
+
+/// The streams of a run, in the order of [`names`]: (name, the declared source whose schema it has, stream). Nothing is drawn
+/// yet.
 #[must_use]
 pub fn streams(faults: &Faults, seed: Seed) -> Vec<(String, SourceId, SourceStream)> {
     let config = faults.config();
@@ -377,7 +391,7 @@ pub fn streams(faults: &Faults, seed: Seed) -> Vec<(String, SourceId, SourceStre
     for (i, source) in config.sources.iter().enumerate() {
         let id = SourceId(i as u16);
         let stream = SourceStream::declared(Arc::new(source.clone()), id, config.horizon, &live, seed);
-        all.push((source.name.clone(), id, stream));
+        all.push(stream);
     }
     // A surge that takes no part in this run keeps its place, so that requests have the same names in all runs of a trial.
     for (i, fault) in config.faults.iter().enumerate() {
@@ -385,10 +399,10 @@ pub fn streams(faults: &Faults, seed: Seed) -> Vec<(String, SourceId, SourceStre
             let source = Arc::new(config.sources[id.index()].clone());
             let stream = SourceStream::surge(&source, *id, fault, *factor, config.horizon, &live, seed);
             let stream = if faults.happens(i) { stream } else { stream.silence() };
-            all.push((format!("{}/{}", source.name, fault.name), *id, stream));
+            all.push(stream);
         }
     }
-    all
+    names(config).into_iter().zip(all).map(|((name, schema), stream)| (name, schema, stream)).collect()
 }
 
 /// Words of the label stream that belong to one request: whether it is lost, its delay, its class.

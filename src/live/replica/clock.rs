@@ -16,6 +16,17 @@ pub(super) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// Seconds of processor time that all threads of this process have used, where the platform tells them.
+pub(super) fn cpu_seconds() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Some(used.tv_sec as f64 + used.tv_nsec as f64 / 1e9)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// Seconds since 1970, where the platform tells them.
 pub(super) fn unix_seconds() -> Option<f64> {
     #[cfg(unix)]

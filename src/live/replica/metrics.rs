@@ -11,6 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::clock;
 use super::slots::Threads;
+use super::usage::Usage;
 use crate::digest::Digest;
 
 /// How a request for inference ended.
@@ -113,6 +114,7 @@ impl Metrics {
             "Those among them whose model is gone: in native code that has not returned",
             threads.lost.clone(),
         );
+        registry.register_collector(Box::new(Usage));
         if let Some(seconds) = clock::unix_seconds() {
             let start: Gauge<f64, AtomicU64> = Gauge::default();
             start.set(seconds);
@@ -201,13 +203,15 @@ mod tests {
         model.ended(Outcome::Shed);
         model.duration.observe(0.001);
         metrics.artifact("m", "1", Digest::of(b""), true);
-        let (new, old) = (metrics.openmetrics(), metrics.classic());
+        let new = metrics.openmetrics();
+        let old = classic(&new);
         let samples = |text: &str| -> Vec<String> {
             text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
         };
         assert_eq!(samples(&new), samples(&old));
         assert!(new.ends_with("# EOF\n") && !old.contains("# EOF") && !old.contains("# UNIT"));
         assert!(old.contains("# TYPE rollcage_infer_requests_total counter\n"), "{old}");
+        assert!(old.contains("# TYPE process_cpu_seconds_total counter\n"), "{old}");
         assert!(old.contains("rollcage_infer_requests_total{model=\"m\",version=\"1\",outcome=\"shed\"} 1\n"), "{old}");
         metrics.artifact("m", "1", Digest::of(b""), false);
         metrics.forget("m", "1");

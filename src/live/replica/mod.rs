@@ -22,6 +22,7 @@ mod metrics;
 mod models;
 mod room;
 mod slots;
+mod usage;
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 
 pub use error::SHED_HEADER;
 pub use models::check_name;
+pub(crate) use usage::{CPU_SECONDS, RESIDENT_BYTES};
 
 use self::http::Replica;
 use self::models::{ModelFile, Models, Phase, Source};

@@ -6,6 +6,7 @@ pub(crate) mod expect;
 pub(crate) mod faults;
 pub(crate) mod foreign;
 pub(crate) mod models;
+pub(crate) mod outcomes;
 pub(crate) mod policy;
 pub(crate) mod traffic;
 pub(crate) mod words;
@@ -15,9 +16,10 @@ use crate::id::VersionId;
 use crate::plan::diagnostic::Diagnostic;
 use crate::plan::document::Place;
 use crate::plan::scenario::{self, Distribution as WireDistribution, Loss as WireLoss};
+use crate::plan::units;
 use crate::report::objective::{Loss, Objective, Recovery};
 use crate::time::{SimTime, Span};
-use crate::world::config::{Fleet, Telemetry};
+use crate::world::config::{Fleet, Memory, Telemetry};
 use crate::world::distribution::Distribution;
 
 /// An index newtype's number; the schema bounds every list well below its range.
@@ -75,6 +77,19 @@ pub(crate) fn fleet(wire: &scenario::Fleet, place: &Place<'_>, models: &[&str], 
         }
     }
     standby.sort();
+    let memory = wire.memory.map(|memory| Memory {
+        base: memory.base.0,
+        per_request: memory.per_request.0,
+        limit: memory.limit.map(|limit| limit.0),
+    });
+    if let Some(Memory { base, limit: Some(limit), .. }) = memory
+        && limit <= base
+    {
+        let message = "a replica that holds nothing is at its memory limit";
+        let label = format!("not above the base, {}", units::show_size(base));
+        let help = "the loaded model and the requests that a replica holds come on top of `base`";
+        found.push(place.at("memory").at("limit").wrong(message).label(label).help(help));
+    }
     let start = &wire.start;
     Fleet {
         replicas: wire.replicas,
@@ -84,6 +99,7 @@ pub(crate) fn fleet(wire: &scenario::Fleet, place: &Place<'_>, models: &[&str], 
         start: [start.fetch.0, start.verify.0, start.load.0, start.warm_up.0],
         service: distribution(&wire.service_time, &place.at("service_time"), found),
         standby,
+        memory,
     }
 }
 

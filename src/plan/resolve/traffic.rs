@@ -1,10 +1,10 @@
 //! Owns the resolution of traffic: tables and concepts → sources, and which column goes into which input of which model.
 
-use crate::id::SegmentId;
+use crate::id::{Names, SegmentId};
 use crate::plan::diagnostic::Diagnostic;
 use crate::plan::document::Place;
 use crate::plan::files::{Files, shown};
-use crate::plan::resolve::{distribution, models, small};
+use crate::plan::resolve::{distribution, models, outcomes, small};
 use crate::plan::scenario::{Arrivals as WireArrivals, LabelDelay, Normal, Replay, Rows, TimeUnit, Traffic};
 use crate::plan::table::{self, Wanted};
 use crate::time::Span;
@@ -34,7 +34,7 @@ pub(crate) fn source(
     place: &Place<'_>,
     needs: &Needs<'_>,
     files: &mut Files,
-    segments: &mut Vec<String>,
+    names: &mut Names,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Resolved> {
     let arrivals = match &wire.arrivals {
@@ -51,8 +51,9 @@ pub(crate) fn source(
         );
     }
     let labels = labels(wire, place, found);
+    let outcomes = outcomes::outcomes(&wire.outcomes, &place.at("outcomes"), &mut names.outcomes, found);
     let payload = match (&wire.replay, &wire.normal) {
-        (Some(replay), None) => replayed(wire, replay, &place.at("replay"), needs, files, segments, found),
+        (Some(replay), None) => replayed(wire, replay, &place.at("replay"), needs, files, &mut names.segments, found),
         (None, Some(normal)) => {
             if matches!(arrivals, Arrivals::Recorded { .. }) {
                 found.push(
@@ -84,7 +85,7 @@ pub(crate) fn source(
         }
     };
     let (payload, columns) = payload?;
-    let source = Source { name: wire.source.clone(), payload, arrivals, labels, users: wire.users };
+    let source = Source { name: wire.source.clone(), payload, arrivals, labels, outcomes, users: wire.users };
     Some(Resolved { source, columns })
 }
 

@@ -133,6 +133,7 @@ fn names() -> Names {
         versions: words(&["v1", "v2"]),
         sources: words(&["census-2016"]),
         segments: words(&["women", "men"]),
+        outcomes: Vec::new(),
         faults: words(&["weight-corruption"]),
         rules: words(&["score-drift", "accuracy", "latency"]),
         signals: words(&["accuracy", "latency", "score-drift"]),
