@@ -26,7 +26,7 @@ const HEAD: f64 = 150.0;
 /// An axis with its ticks, and the next panel's heading.
 const BETWEEN: f64 = 92.0;
 /// The last axis and the legend.
-const FOOT: f64 = 108.0;
+const FOOT: f64 = 127.0;
 const RADIUS: f64 = 5.0;
 
 /// Okabe and Ito's blue and vermilion, which people with any kind of colour vision tell apart.
@@ -98,9 +98,20 @@ impl Comparison<'_> {
             x += 44.0;
             say(canvas, "an interval wider than its median: not predicted", &mut x)?;
         }
-        let made = "Live: real processes and requests in real time. Simulated: virtual time, calibrated by one more live run without \
-                faults, other seeds. Both measured alike; spans to 0.1 s.";
-        canvas.text((LEFT, y + 25.0), made, Text::plain(12.5).ink(Ink::SOFT))
+        let notes = [
+            format!(
+                "In the words: the median, in brackets the {} interval of the simulated trials and the range of the live runs; \
+                 gap: live median less simulated median.",
+                level(self.validation)
+            ),
+            "Live: real processes and requests in real time. Simulated: virtual time, calibrated by one more live run without \
+             faults, other seeds. Both measured alike; spans to 0.1 s."
+                .to_owned(),
+        ];
+        for (i, note) in notes.iter().enumerate() {
+            canvas.text((LEFT, y + 25.0 + 19.0 * i as f64), note, Text::plain(12.5).ink(Ink::SOFT))?;
+        }
+        Ok(())
     }
 }
 
@@ -116,7 +127,9 @@ impl Picture for Comparison<'_> {
         title(self.validation, canvas)?;
         let mut y = HEAD;
         if !self.spans.is_empty() {
-            let heading = ("Time", format!("seconds {}", since(self.validation)));
+            let spans = self.spans.iter().any(|row| row.quantity == Quantity::MttrFromDetected);
+            let but = if spans { "; in the last row since it was detected" } else { "" };
+            let heading = ("Time", format!("seconds {}{but}", since(self.validation)));
             y = panel(canvas, &self.spans, &Axis::of_spans(&self.spans), y, &heading)?;
             y += BETWEEN;
         }
@@ -152,6 +165,11 @@ fn title<B: DrawingBackend>(validation: &Validation, canvas: &mut Canvas<B>) -> 
     let about = canvas.fit(&about, Text::plain(15.0), room);
     canvas.text((LEFT, 64.0), &about, Text::plain(15.0).ink(Ink::SOFT))?;
     let mut said = summary(validation);
+    let drawn = |row: &&Row| row.quantity.is_span() || row.quantity == Quantity::BadRequests;
+    let hidden = validation.rows.iter().filter(|row| row.predicted && !drawn(row)).count();
+    if hidden > 0 {
+        said.push_str(&format!(" That counts {hidden} rows that only the table has: why requests were bad."));
+    }
     if let Some(early) = early(validation).filter(|_| any_early(validation)) {
         said.push_str(&format!(" Runs {early}: not in the rows of time."));
     }
