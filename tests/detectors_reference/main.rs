@@ -5,6 +5,7 @@
 //! input; an empty folder, an unknown document, an unknown detector and a value that no one looked at are failures.
 
 mod burn_rate;
+mod changed;
 mod fairness;
 mod harness;
 mod paired;
