@@ -58,7 +58,9 @@ impl Auc {
         Some(Self { area, positives, negatives, standard_error })
     }
 
-    /// The interval for the area: normal for its log-odds, with DeLong's error, so that it stays in `[0, 1]`.
+    /// The interval for the area: normal for its log-odds, with DeLong's error, so that it stays in `[0, 1]`. With ten rows in
+    /// the smaller class one of 95 % covers 90 to 98 %, from fifty on 93 to 95 % (3000 samples each of normal scores, areas
+    /// 0.58 to 0.98).
     ///
     /// Where that error is zero or missing it would be a point. The limits are then Wilson's for this share of as many trials
     /// as the smaller class has rows: the area is a mean over all ways to pair positives and negatives one to one, and each of

@@ -1,10 +1,10 @@
 //! Owns counts of what is wrong with a column of inputs: missing values, and values that a reference does not allow.
 //!
-//! None of the shares is 0 for healthy data. A new value lies outside the range of `m` reference values with probability
-//! 2 / (m + 1), whatever the distribution (both ends are equally likely to be any of m + 1 exchangeable values), and is an
-//! unseen category with about the share of reference values that occur once (I. J. Good, Biometrika 40 (1953) 237-264). So
-//! compare the share with a declared limit above that, or with the share of a version that sees the same traffic
-//! ([`Share::minus`]), never with 0.
+//! None of the shares is 0 for healthy data. Whatever the distribution, a new value lies outside the range of `m` reference
+//! values with probability 2 / (m + 1), less with ties: each of the m + 1 is as likely as any other to be the lowest, or the
+//! highest. And it is of an unseen category with about the share of reference values that occur once (I. J. Good, Biometrika
+//! 40 (1953) 237-264). So compare the share with a declared limit above that, or with the share of a version that sees the same
+//! traffic ([`Share::minus`]), never with 0.
 
 use super::proportion::Share;
 

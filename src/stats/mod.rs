@@ -25,7 +25,8 @@
 //! | [`survival`], [`competing`] | time until an event that some runs never see |
 //! | [`queueing`] | what a queue should do, to hold the simulator to |
 //!
-//! `tests/stats_reference.rs` holds each of them to scipy, statsmodels, lifelines or mpmath.
+//! `tests/stats_reference.rs` and `tests/detectors_reference` hold each of them to scipy, statsmodels, fairlearn, lifelines or
+//! mpmath, or their own tests do.
 
 use serde::{Deserialize, Serialize};
 

@@ -247,5 +247,7 @@ mod tests {
         assert_eq!((mcnemar_exact(0, 0), mcnemar_chi_squared(0, 0)), (1.0, None));
         assert!((mcnemar_exact(5, 5) - 1.0).abs() < 1e-14 && (mcnemar_exact(5, 0) - 0.0625).abs() < 1e-15);
         assert_eq!(mcnemar_chi_squared(5, 5).unwrap().chi_squared, 0.1);
+        // statsmodels 0.15.0: `mcnemar([[30, 5], [14, 51]], exact=False, correction=True).pvalue`.
+        assert!((mcnemar_chi_squared(5, 14).unwrap().p / 0.066_457_420_016_931_2 - 1.0).abs() < 1e-12);
     }
 }

@@ -6,6 +6,7 @@
 
 mod arl;
 mod burn_rate;
+mod changed;
 mod fairness;
 mod harness;
 mod paired;
