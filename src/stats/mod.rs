@@ -22,13 +22,27 @@
 //!
 //! `tests/stats_reference.rs` holds each of them to scipy, statsmodels, lifelines or mpmath.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod auc;
 pub mod bootstrap;
 pub mod competing;
+mod quadratic_form;
+pub mod mmd;
+pub mod divergence;
+pub mod cramer_von_mises;
+pub mod contingency;
+pub mod bins;
+pub mod welch;
+pub mod shift;
+pub mod mann_whitney;
+pub mod distance;
+mod brent;
 pub mod histogram;
+pub mod kolmogorov;
 pub mod ks;
+pub mod ks_exact;
 pub mod ks_ranks;
 pub mod normal;
 pub mod proportion;
@@ -38,6 +52,19 @@ pub mod queueing;
 pub mod special;
 pub mod summary;
 pub mod survival;
+
+/// Which difference between a first and a second sample a test looks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alternative {
+    /// Any.
+    #[default]
+    TwoSided,
+    /// The second sample tends to larger values than the first.
+    Greater,
+    /// The second sample tends to smaller values than the first.
+    Less,
+}
 
 /// A two-sided confidence interval, in the unit of the quantity it is about. `low <= high`; either may be infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

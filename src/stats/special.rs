@@ -178,6 +178,32 @@ pub fn student_t_upper(upper: f64, df: f64) -> Option<f64> {
     Some((df * (1.0 - x) / x).sqrt())
 }
 
+/// P(|T| > |t|) of Student's t with `df > 0` degrees of freedom, with relative precision in the far tails; 0 for an infinite
+/// `t`. Abramowitz & Stegun 26.7.1.
+#[must_use]
+pub fn student_t_two_sided(t: f64, df: f64) -> Option<f64> {
+    if t.is_nan() {
+        return None;
+    }
+    beta_inc(df / 2.0, 0.5, df / (df + t * t))
+}
+
+/// P(X = j) of a binomial variate of `n` draws with probability `p`, for `j <= n` and `0 <= p <= 1`, in Loader's form.
+pub(crate) fn binomial_density(j: u64, n: u64, p: f64) -> f64 {
+    let (size, count) = (n as f64, j as f64);
+    if p <= 0.0 || p >= 1.0 || j == 0 || j == n {
+        let base = if j == 0 {
+            1.0 - p
+        } else if j == n {
+            p
+        } else {
+            0.0
+        };
+        return libm::pow(base, size);
+    }
+    beta_factor(count, size - count, p) * size / (count * (size - count))
+}
+
 /// x^a (1-x)^b / B(a, b).
 fn beta_factor(a: f64, b: f64, x: f64) -> f64 {
     let n = a + b;
