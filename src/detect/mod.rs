@@ -4,6 +4,7 @@ pub mod config;
 pub mod counters;
 pub mod labelled;
 pub mod rows;
+pub mod two_sample;
 
 use crate::detect::config::{Columns, Reference, SignalConfig, SignalKind};
 use crate::detect::counters::Scrapes;

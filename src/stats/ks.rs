@@ -159,7 +159,11 @@ pub struct Extremes {
     pub greater: f64,
     /// `sup (G - F)`: how far it lies below.
     pub less: f64,
-    /// A value at which the larger of the two is reached.
+    /// A value at which `greater` is reached.
+    pub greater_at: f64,
+    /// A value at which `less` is reached.
+    pub less_at: f64,
+    /// The value at which the larger of the two is reached.
     pub location: f64,
     /// 1 if that is `greater`, -1 if it is `less`.
     pub sign: i8,
@@ -190,8 +194,9 @@ pub fn extremes<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T]) -> Option<Ex
         }
     }
     let (greater, less) = (most.0, (-least.0).max(0.0));
-    let (location, sign) = if less > greater { (least.1, -1) } else { (most.1, 1) };
-    Some(Extremes { greater, less, location: location.into(), sign })
+    let (greater_at, less_at) = (most.1.into(), least.1.into());
+    let (location, sign) = if less > greater { (less_at, -1) } else { (greater_at, 1) };
+    Some(Extremes { greater, less, greater_at, less_at, location, sign })
 }
 
 /// The test on two samples that come as chunks, each chunk sorted: a window is a ring of sorted scrapes. The runs are merged,

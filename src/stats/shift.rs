@@ -70,6 +70,12 @@ impl<'a> Shift<'a> {
         Some(self.solve(low, high, 0.0, continuity, tolerance))
     }
 
+    /// A tolerance for the root finder that has no unit: 1e-13 of the range of differences.
+    #[must_use]
+    pub fn fine_tolerance(&self) -> f64 {
+        1e-13 * (self.most() - self.least())
+    }
+
     /// Where the standardised statistic falls through `z`.
     fn solve(&self, low: Point, high: Point, z: f64, continuity: bool, tolerance: f64) -> f64 {
         let f = |x: f64| self.at(x, continuity).map_or(f64::NAN, |point| point.y) - z;

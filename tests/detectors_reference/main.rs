@@ -5,6 +5,7 @@
 //! input; an empty folder, an unknown document, an unknown detector and a value that no one looked at are failures.
 
 mod harness;
+mod two_sample;
 
 use harness::{Folder, Report};
 use std::io::Write;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 type Runner = fn(&Folder, &str, &serde_json::Value, &mut Report) -> Result<(), String>;
 
 /// Which document is whose.
-const RUNNERS: &[(&str, Runner)] = &[];
+const RUNNERS: &[(&str, Runner)] = &[("two-sample-v1", two_sample::run)];
 
 fn folder() -> Folder {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference");
@@ -64,8 +65,7 @@ fn say(report: &Report) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "\n{:<28} {:>6} {:>6} {:>8} {:>10}", "detector", "held", "failed", "values", "deviation");
     for (detector, s) in &report.scores {
-        let _ =
-            writeln!(out, "{detector:<28} {:>6} {:>6} {:>8} {:>10.1e}", s.held, s.failed, s.values, s.deviation);
+        let _ = writeln!(out, "{detector:<28} {:>6} {:>6} {:>8} {:>10.1e}", s.held, s.failed, s.values, s.deviation);
     }
 }
 
