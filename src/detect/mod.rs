@@ -5,6 +5,7 @@ pub mod counters;
 pub mod labelled;
 pub mod rows;
 pub mod sequential;
+pub mod two_sample;
 
 use crate::detect::config::{Columns, Reference, SignalConfig, SignalKind};
 use crate::detect::counters::Scrapes;

@@ -11,6 +11,8 @@
 
 use std::hint::select_unpredictable;
 
+use super::{Alternative, kolmogorov};
+
 /// The statistic and the sizes that it came from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KsTest {
@@ -40,6 +42,30 @@ impl KsTest {
     #[must_use]
     pub fn p_limit(&self) -> f64 {
         kolmogorov_sf(self.effective_size().sqrt() * self.d)
+    }
+
+    /// The p-value that scipy calls asymptotic. Two-sided: the exact one-sample distribution at `nm/(n+m)` rounded half to
+    /// even; `None` if that is 0. One-sided: J. L. Hodges, "The significance probability of the Smirnov two-sample test",
+    /// Arkiv för Matematik 3 (1958) 469-486, eq. 5.3, with `d` the one-sided distance.
+    #[must_use]
+    pub fn p_asymptotic(&self, alternative: Alternative) -> Option<f64> {
+        let size = self.effective_size();
+        if alternative == Alternative::TwoSided {
+            return kolmogorov::two_sided_sf(size.round_ties_even() as u64, self.d);
+        }
+        let (small, large) = (self.n.min(self.m) as f64, self.n.max(self.m) as f64);
+        let z = size.sqrt() * self.d;
+        let skew = (large + 2.0 * small) / (large * small * (large + small)).sqrt();
+        (size > 0.0).then(|| libm::exp(-2.0 * z * z - 2.0 * z * skew / 3.0).min(1.0))
+    }
+
+    /// Smirnov's one-sided limit, `exp(-2 x^2)`, at `sqrt(nm/(n+m)) d`, or with Stephens' correction, which for D+ is the same
+    /// as for D; `d` is the one-sided distance.
+    #[must_use]
+    pub fn p_one_sided_limit(&self, stephens: bool) -> f64 {
+        let root = self.effective_size().sqrt();
+        let x = if stephens { root + 0.12 + 0.11 / root } else { root } * self.d;
+        libm::exp(-2.0 * x * x)
     }
 
     fn effective_size(&self) -> f64 {
@@ -124,6 +150,53 @@ pub fn statistic_sorted<T: Copy + PartialOrd>(a: &[T], b: &[T]) -> Option<KsTest
     }
     widest = widest.max(gap.abs());
     Some(KsTest { d: widest as f64 / (n as f64 * m as f64), n: n as u64, m: m as u64 })
+}
+
+/// Where two samples part most, and how far to either side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Extremes {
+    /// `sup (F - G)`, first minus second: how far the second sample lies above.
+    pub greater: f64,
+    /// `sup (G - F)`: how far it lies below.
+    pub less: f64,
+    /// A value at which `greater` is reached.
+    pub greater_at: f64,
+    /// A value at which `less` is reached.
+    pub less_at: f64,
+    /// The value at which the larger of the two is reached.
+    pub location: f64,
+    /// 1 if that is `greater`, -1 if it is `less`.
+    pub sign: i8,
+}
+
+/// The one-sided distances of two samples sorted in ascending order, and the place of the larger. Which of several equal
+/// places it is, is scipy's choice, down to the rounding of `i/n - j/m`: the first value of the first sample, else the first
+/// of the second, with `greater` before `less`. `None` as [`statistic_sorted`].
+#[must_use]
+pub fn extremes<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T]) -> Option<Extremes> {
+    if a.is_empty() || b.is_empty() || has_nan_end(a) || has_nan_end(b) {
+        return None;
+    }
+    let (n, m) = (a.len() as f64, b.len() as f64);
+    let (mut most, mut least) = ((f64::NEG_INFINITY, a[0]), (f64::INFINITY, a[0]));
+    for at in [a, b] {
+        let (mut i, mut j) = (0, 0);
+        for &x in at {
+            i += a[i..].iter().take_while(|&&y| y <= x).count();
+            j += b[j..].iter().take_while(|&&y| y <= x).count();
+            let difference = i as f64 / n - j as f64 / m;
+            if difference > most.0 {
+                most = (difference, x);
+            }
+            if difference < least.0 {
+                least = (difference, x);
+            }
+        }
+    }
+    let (greater, less) = (most.0, (-least.0).max(0.0));
+    let (greater_at, less_at) = (most.1.into(), least.1.into());
+    let (location, sign) = if less > greater { (less_at, -1) } else { (greater_at, 1) };
+    Some(Extremes { greater, less, greater_at, less_at, location, sign })
 }
 
 /// The test on two samples that come as chunks, each chunk sorted: a window is a ring of sorted scrapes. The runs are merged,
@@ -253,9 +326,22 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn the_larger_side_is_the_statistic(a in tied(), b in tied()) {
+            let (e, back) = (extremes(&a, &b).unwrap(), extremes(&b, &a).unwrap());
+            prop_assert!((e.greater.max(e.less) - statistic_sorted(&a, &b).unwrap().d).abs() < 1e-12);
+            prop_assert_eq!((e.greater, e.less), (back.less, back.greater));
+            let share = |of: &[f32]| of.iter().filter(|&&y| f64::from(y) <= e.location).count() as f64 / of.len() as f64;
+            prop_assert!(((share(&a) - share(&b)) * f64::from(e.sign) - e.greater.max(e.less)).abs() < 1e-12);
+        }
+    }
+
     #[test]
     fn odd_inputs_have_the_stated_results() {
         let nan = f32::NAN;
+        assert_eq!(extremes::<f32>(&[], &[1.0]), None);
+        assert_eq!(KsTest { d: 0.5, n: 1, m: 1 }.p_asymptotic(Alternative::TwoSided), None);
         assert_eq!(statistic_sorted::<f32>(&[], &[1.0]), None);
         assert_eq!(statistic_sorted(&[1.0, nan], &[1.0]), None);
         assert!(statistic_sorted(&[1.0, nan, 2.0], &[1.0, nan, 0.0]).is_some());

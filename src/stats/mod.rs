@@ -28,33 +28,59 @@
 //! `tests/stats_reference.rs` and `tests/detectors_reference` hold each of them to scipy, statsmodels, fairlearn, lifelines or
 //! mpmath, or their own tests do.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod arl;
 pub mod auc;
+pub mod bins;
 pub mod bootstrap;
+mod brent;
 pub mod burn_rate;
 pub mod calibration;
 pub mod classification;
 pub mod competing;
+pub mod contingency;
+pub mod cramer_von_mises;
 pub mod data_quality;
+pub mod distance;
+pub mod divergence;
 pub mod fairness;
 pub mod histogram;
+pub mod kolmogorov;
 pub mod ks;
+pub mod ks_exact;
 pub mod ks_ranks;
 pub mod label_free;
+pub mod mann_whitney;
+pub mod mmd;
 pub mod multiple;
 pub mod normal;
 pub mod paired;
 pub mod proportion;
 pub mod psi;
+mod quadratic_form;
 pub(crate) mod quadrature;
 pub mod quantile;
 pub mod queueing;
 pub(crate) mod root;
+pub mod shift;
 pub mod special;
 pub mod summary;
 pub mod survival;
+
+/// Which difference between a first and a second sample a test looks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alternative {
+    /// Any.
+    #[default]
+    TwoSided,
+    /// The second sample tends to larger values than the first.
+    Greater,
+    /// The second sample tends to smaller values than the first.
+    Less,
+}
 
 /// A two-sided confidence interval, in the unit of the quantity it is about. `low <= high`; either may be infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -61,6 +61,14 @@ impl Edges {
         (!value.is_nan()).then(|| self.exact.partition_point(|&edge| value > edge))
     }
 
+    /// The counts of values by bin, NaN left out.
+    #[must_use]
+    pub fn count(&self, values: &[f64]) -> Vec<u32> {
+        let mut counts = vec![0; self.bins()];
+        values.iter().filter_map(|&x| self.bin(x)).for_each(|bin| counts[bin] += 1);
+        counts
+    }
+
     /// Adds the values to `counts`; returns how many were NaN and left out. Without a branch for up to 16 edges.
     ///
     /// # Panics

@@ -211,6 +211,22 @@ pub fn student_t_sf(t: f64, df: f64) -> Option<f64> {
     Some(if t < 0.0 { 1.0 - both_sides / 2.0 } else { both_sides / 2.0 })
 }
 
+/// P(X = j) of a binomial variate of `n` draws with probability `p`, for `j <= n` and `0 <= p <= 1`, in Loader's form.
+pub(crate) fn binomial_density(j: u64, n: u64, p: f64) -> f64 {
+    let (size, count) = (n as f64, j as f64);
+    if p <= 0.0 || p >= 1.0 || j == 0 || j == n {
+        let base = if j == 0 {
+            1.0 - p
+        } else if j == n {
+            p
+        } else {
+            0.0
+        };
+        return libm::pow(base, size);
+    }
+    beta_factor(count, size - count, p) * size / (count * (size - count))
+}
+
 /// x^a (1-x)^b / B(a, b).
 fn beta_factor(a: f64, b: f64, x: f64) -> f64 {
     let n = a + b;

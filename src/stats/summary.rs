@@ -105,9 +105,9 @@ impl Summary {
         let squared = |summary: &Self| summary.standard_error().filter(|se| se.is_finite()).map(|se| se * se);
         let (a, b) = (squared(self)?, squared(other)?);
         let (n, m) = ((self.count - 1) as f64, (other.count - 1) as f64);
-        // Of two samples of equal values the error is zero whatever the degrees of freedom.
+        // Where neither sample varies the formula gives 0/0: 1 is scipy's convention.
         let sum = a + b;
-        let df = if sum > 0.0 { sum / (a / sum * a / n + b / sum * b / m) } else { n + m };
+        let df = if sum > 0.0 { sum / (a / sum * a / n + b / sum * b / m) } else { 1.0 };
         Some(Welch { difference: self.mean - other.mean, standard_error: sum.sqrt(), degrees_of_freedom: df })
     }
 }
@@ -135,10 +135,16 @@ impl Welch {
         Some(Interval { low: self.difference - spread, high: self.difference + spread })
     }
 
+    /// The difference in standard errors; infinite if neither sample varies and the means differ, NaN if they do not.
+    #[must_use]
+    pub fn t(&self) -> f64 {
+        self.difference / self.standard_error
+    }
+
     /// The two-sided p-value of equal means; `None` for two samples of the same equal values.
     #[must_use]
     pub fn p(&self) -> Option<f64> {
-        two_sided_t(self.difference / self.standard_error, self.degrees_of_freedom)
+        two_sided_t(self.t(), self.degrees_of_freedom)
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Within {
     Relative(f64),
     /// By this share of the expected value above 1e-12; below, absolutely by 1e-12.
     Probability(f64),
+    /// By this share of the expected value, or absolutely by the other: for a reference with a known error of its own.
+    Either(f64, f64),
     /// By this, absolutely.
     Absolute(f64),
 }
@@ -73,6 +75,7 @@ impl Within {
             Self::Relative(share) => off <= (share * want.abs()).max(1e-12),
             Self::Probability(share) if want.abs() > 1e-12 => off <= share * want.abs(),
             Self::Probability(_) => off <= 1e-12,
+            Self::Either(share, by) => off <= (share * want.abs()).max(by),
             Self::Absolute(by) => off <= by,
         }
     }

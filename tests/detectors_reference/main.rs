@@ -12,6 +12,7 @@ mod harness;
 mod paired;
 mod stream;
 mod survival;
+mod two_sample;
 
 use harness::{Folder, Report};
 use std::io::Write;
@@ -28,6 +29,7 @@ const RUNNERS: &[(&str, Runner)] = &[
     ("paired-v1", paired::run),
     ("stream-v1", stream::run),
     ("survival-v1", survival::run),
+    ("two-sample-v1", two_sample::run),
 ];
 
 fn folder() -> Folder {

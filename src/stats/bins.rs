@@ -1,0 +1,156 @@
+//! Owns two ways of counting samples side by side other than by quantiles: bins of equal width, and distinct values.
+
+use std::cmp::Ordering;
+
+/// Bins of equal width over a range, closed on the left, the last one on both sides: numpy's `histogram`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EqualWidth {
+    edges: Vec<f64>,
+}
+
+impl EqualWidth {
+    /// As many bins as H. A. Sturges' rule asks for `size` values between `low` and `high`, `ceil(log2(size) + 1)`, up to the
+    /// rounding of numpy's `histogram_bin_edges(bins = "sturges")`, which divides the range by the width and rounds up. One
+    /// bin of width 1 if `low` = `high`. `None` for an empty or infinite range, or no values.
+    #[must_use]
+    pub fn sturges(size: usize, low: f64, high: f64) -> Option<Self> {
+        let range = high - low;
+        if size == 0 || !range.is_finite() || range < 0.0 {
+            return None;
+        }
+        if range == 0.0 {
+            return Some(Self { edges: vec![low - 0.5, low + 0.5] });
+        }
+        let width = range / (libm::log2(size as f64) + 1.0);
+        let bins = if width > 0.0 { (range / width).ceil() } else { 1.0 };
+        let step = range / bins;
+        let mut edges: Vec<f64> = (0..=bins as usize).map(|i| i as f64 * step + low).collect();
+        *edges.last_mut()? = high;
+        Some(Self { edges })
+    }
+
+    /// How many bins there are.
+    #[must_use]
+    pub fn bins(&self) -> usize {
+        self.edges.len() - 1
+    }
+
+    /// The counts of values by bin. Values outside of the range, and NaN, are in none.
+    #[must_use]
+    pub fn count(&self, values: &[f64]) -> Vec<u32> {
+        let last = self.bins() - 1;
+        let (low, high) = (self.edges[0], self.edges[last + 1]);
+        let scale = self.bins() as f64 / (high - low);
+        let mut counts = vec![0; self.bins()];
+        for &x in values.iter().filter(|x| (low..=high).contains(x)) {
+            // The product is right up to rounding; the edges decide.
+            let mut bin = (((x - low) * scale) as usize).min(last);
+            while x < self.edges[bin] {
+                bin -= 1;
+            }
+            while bin < last && x >= self.edges[bin + 1] {
+                bin += 1;
+            }
+            counts[bin] += 1;
+        }
+        counts
+    }
+}
+
+/// Whether a sample has more than `most` distinct values. Stops as soon as it does; `most` should be small.
+#[must_use]
+pub fn more_distinct_than(values: &[f64], most: usize) -> bool {
+    let mut seen: Vec<f64> = Vec::with_capacity(most + 1);
+    for x in values {
+        if let Err(place) = seen.binary_search_by(|y| y.partial_cmp(x).unwrap_or(Ordering::Equal)) {
+            if seen.len() == most {
+                return true;
+            }
+            seen.insert(place, *x);
+        }
+    }
+    false
+}
+
+/// How often each distinct value of the pooled samples occurs in each, by ascending value; the samples are sorted in ascending
+/// order and have no NaN.
+#[must_use]
+pub fn categories(a: &[f64], b: &[f64]) -> (Vec<u32>, Vec<u32>) {
+    let (mut i, mut j) = (0, 0);
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    loop {
+        let value = match (a.get(i), b.get(j)) {
+            (Some(&x), Some(&y)) if y < x => y,
+            (Some(&x), _) => x,
+            (None, Some(&y)) => y,
+            (None, None) => return (of_a, of_b),
+        };
+        let (n, m) = (run(&a[i..], value), run(&b[j..], value));
+        of_a.push(n as u32);
+        of_b.push(m as u32);
+        // At least one step, so that NaN ends too.
+        i += n;
+        j += m;
+        if n + m == 0 {
+            return (of_a, of_b);
+        }
+    }
+}
+
+fn run(values: &[f64], value: f64) -> usize {
+    values.iter().take_while(|&&x| x == value).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_value_is_in_the_bin_whose_edges_hold_it(values in prop::collection::vec(-5.0_f64..5.0, 2..300)) {
+            let (low, high) = values.iter().fold((9.0_f64, -9.0_f64), |(l, h), &x| (l.min(x), h.max(x)));
+            let bins = EqualWidth::sturges(values.len(), low, high).unwrap();
+            for (bin, count) in bins.count(&values).into_iter().enumerate() {
+                let (from, to) = (bins.edges[bin], bins.edges[bin + 1]);
+                let inside = |x: &&f64| **x >= from && (**x < to || (bin + 1 == bins.bins() && **x <= to));
+                prop_assert_eq!(count as usize, values.iter().filter(inside).count());
+            }
+        }
+
+        #[test]
+        fn categories_count_every_value(mut a in prop::collection::vec(0_u8..6, 0..20), mut b in prop::collection::vec(0_u8..6, 0..20)) {
+            (a.sort_unstable(), b.sort_unstable());
+            let float = |v: &[u8]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+            let (of_a, of_b) = categories(&float(&a), &float(&b));
+            let mut distinct = [a.clone(), b.clone()].concat();
+            (distinct.sort_unstable(), distinct.dedup());
+            let count = |v: &[u8]| distinct.iter().map(|x| v.iter().filter(|y| *y == x).count() as u32).collect::<Vec<_>>();
+            prop_assert_eq!((of_a, of_b), (count(&a), count(&b)));
+            for most in 0..8 {
+                a.dedup();
+                prop_assert_eq!(more_distinct_than(&float(&a), most), a.len() > most);
+            }
+        }
+    }
+
+    #[test]
+    fn sturges_asks_for_numpys_number_of_bins() {
+        // numpy 2.1: len(np.histogram_bin_edges(np.linspace(0, 1, n), "sturges")) - 1.
+        for (n, bins) in [(1, 1), (2, 2), (7, 4), (8, 4), (9, 5), (110, 8), (7000, 14), (1 << 20, 21)] {
+            assert_eq!(EqualWidth::sturges(n, 0.0, 1.0).unwrap().bins(), bins, "{n}");
+        }
+    }
+
+    #[test]
+    fn odd_inputs_have_the_stated_results() {
+        assert_eq!(EqualWidth::sturges(0, 0.0, 1.0), None);
+        assert_eq!(EqualWidth::sturges(3, 1.0, 0.0), None);
+        assert_eq!(EqualWidth::sturges(3, f64::NEG_INFINITY, 0.0), None);
+        assert_eq!(EqualWidth::sturges(3, f64::NAN, 0.0), None);
+        let one = EqualWidth::sturges(3, 2.0, 2.0).unwrap();
+        assert_eq!(one.count(&[2.0, 2.0, f64::NAN, 9.0]), [2]);
+        assert_eq!(categories(&[f64::NAN], &[]).0.len(), 1);
+    }
+}
