@@ -2,7 +2,7 @@
 
 use super::{NoVerdict, Pair, Side, Verdict};
 use crate::stats::Alternative;
-use crate::stats::cramer_von_mises::{anderson_darling, cramer_von_mises};
+use crate::stats::cramer_von_mises::{Ties, anderson_darling, cramer_von_mises};
 use crate::stats::ks::{KsTest, extremes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,17 +102,37 @@ impl Ks {
 ///
 /// Source: T. W. Anderson, Annals of Mathematical Statistics 33 (1962) 1148-1159; scipy's `cramervonmises_2samp`.
 ///
-/// Sees a small shift everywhere sooner than [`Ks`]; blind to the far tails even more than that. With ties the statistic's null
-/// distribution is not the one used: with few distinct values the p-value is no probability.
+/// Sees a small shift everywhere sooner than [`Ks`]; blind to the far tails even more than that. The p-value is that of
+/// continuous data; with few distinct values it is only roughly right.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct CramerVonMises {}
+pub struct CramerVonMises {
+    /// What is made of ties. Default: `functions`.
+    #[serde(default)]
+    pub ties: CramerVonMisesTies,
+}
+
+/// What [`CramerVonMises`] makes of tied values. Without ties both are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CramerVonMisesTies {
+    /// The distance between the two distribution functions, as without ties.
+    #[default]
+    Functions,
+    /// Mean ranks, as scipy. The gaps inside a tied group count as differences: for a column of zeros and ones it fires
+    /// whenever reference and window differ in length, changed or not.
+    Midranks,
+}
 
 impl CramerVonMises {
     pub(super) const FIELDS: &[&str] = &["t", "p", "n", "m"];
 
     pub(super) fn evaluate(&self, reference: &[f64], window: &[f64]) -> Verdict {
         let pair = Pair::present(reference, window, 2)?.sorted();
-        let test = cramer_von_mises(&pair.reference, &pair.window).ok_or(NoVerdict::NoSpread)?;
+        let ties = match self.ties {
+            CramerVonMisesTies::Functions => Ties::Functions,
+            CramerVonMisesTies::Midranks => Ties::Midranks,
+        };
+        let test = cramer_von_mises(&pair.reference, &pair.window, ties).ok_or(NoVerdict::NoSpread)?;
         Ok(pair.fields(vec![test.statistic, test.p]))
     }
 }

@@ -15,7 +15,7 @@ mod rank;
 
 pub use binned::{Binning, ChiSquared, ChiSquaredForm, Hellinger, JensenShannon, Psi, TotalVariation};
 pub use distance::{Energy, Wasserstein, WassersteinScale, Welch};
-pub use distribution::{AndersonDarling, CramerVonMises, Ks, KsMethod};
+pub use distribution::{AndersonDarling, CramerVonMises, CramerVonMisesTies, Ks, KsMethod};
 pub use kayenta::{Direction, EffectSize, Kayenta, Outliers};
 pub use mmd::{Bandwidth, Mmd};
 pub use rank::{MannWhitney, RankMethod};
