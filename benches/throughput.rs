@@ -10,6 +10,7 @@ use rollcage::control::config::{
     Comparison, Condition, Field, OnMissing, Operand, PolicyConfig, Rights, RolloutConfig, Rule,
 };
 use rollcage::detect::config::{Columns, Reference, SignalConfig, SignalKind};
+use rollcage::detect::two_sample::{Ks, Psi, Test};
 use rollcage::event::{Verdict, Weight};
 use rollcage::id::{SignalId, SourceId};
 use rollcage::rng::{Seed, Stream};
@@ -33,8 +34,8 @@ fn policy() -> PolicyConfig {
     let (window, min, of) = (Span::secs(15), 50, Columns::All);
     let reference = Reference::Baseline;
     let kinds = [
-        ("ks", SignalKind::Ks { of: of.clone(), window, reference, min }),
-        ("psi", SignalKind::Psi { of, window, reference, bins: 10, alpha: 0.001, min }),
+        ("ks", SignalKind::comparison(of.clone(), window, reference, min, Test::Ks(Ks::default()))),
+        ("psi", SignalKind::comparison(of, window, reference, min, Test::Psi(Psi { alpha: 0.001, ..Psi::default() }))),
     ];
     let rule = |i: u16| Rule {
         name: format!("rule-{i}"),
@@ -54,7 +55,7 @@ fn policy() -> PolicyConfig {
     };
     PolicyConfig {
         name: "watch".to_owned(),
-        signals: kinds.map(|(name, kind)| SignalConfig { name: name.to_owned(), kind }).to_vec(),
+        signals: kinds.map(|(name, kind)| SignalConfig::new(name, kind)).to_vec(),
         rules: vec![rule(0), rule(1)],
         rights: Rights { rollbacks: None, cooldown: Span::ZERO },
         ..PolicyConfig::hold()

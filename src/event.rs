@@ -483,6 +483,8 @@ pub enum Event {
     OrderEnded(ActionResult),
     /// A signal was measured.
     Measured(Measured),
+    /// A look at a signal gave no verdict, for a reason other than the look before.
+    Unmeasured(Unmeasured),
     /// A rule began to fail.
     RuleFired(RuleFired),
     /// A rule no longer fails.
@@ -536,6 +538,17 @@ pub struct Measured {
     pub version: VersionId,
     /// Its fields in the order the signal's kind documents (e.g. `d`, `p`, `n`); NaN where not defined.
     pub values: Vec<f64>,
+}
+
+/// A look at a signal that gave no verdict.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unmeasured {
+    /// Which signal.
+    pub signal: SignalId,
+    /// Of which version.
+    pub version: VersionId,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// A rule that fails, with the evidence.

@@ -13,7 +13,7 @@ use rollcage::artifact::Artifact;
 use rollcage::artifact::corrupt::{Corruption, Damage};
 use rollcage::control::config::{Comparison, OnMissing, PolicyConfig, Rights, RolloutConfig};
 use rollcage::control::strategy::native::Controller;
-use rollcage::detect::config::SignalKind;
+use rollcage::detect::config::{Level, Quality, SignalKind};
 use rollcage::digest::Digest;
 use rollcage::event::{
     Action, ActionEnd, ActionKind, Capacity, Decided, Event, Gap, Input, Metrics, MetricsRow, Outcome, ReplicaState,
@@ -581,9 +581,15 @@ fn a_gap_is_not_another_look_at_what_was_seen_before() {
 
 #[test]
 fn a_version_without_traffic_has_no_values_and_fires_no_rule() {
-    let error = |confidence| SignalKind::ErrorRate { window: Span::secs(60), confidence };
-    let slow = SignalKind::LatencyQuantile { quantile: 0.5, window: Span::secs(60) };
-    let accuracy = SignalKind::Accuracy { labels: 100, min: 1, threshold: 0.5, confidence: 0.95 };
+    let error = |confidence| SignalKind::ErrorRate { window: Span::secs(60), level: Level::each(confidence) };
+    let slow = SignalKind::LatencyQuantile { quantile: 0.5, window: Span::secs(60), level: Level::each(0.95) };
+    let accuracy = SignalKind::Labelled {
+        measure: Quality::Accuracy,
+        labels: 100,
+        min: 1,
+        threshold: 0.5,
+        level: Level::each(0.95),
+    };
     let signals = || vec![("errors", error(0.95)), ("latency", slow.clone()), ("accuracy", accuracy.clone())];
     // Each holds for a measured zero.
     let zero = |name, signal| rule(name, signal, Comparison::LessEqual, 0.0);

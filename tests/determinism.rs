@@ -7,7 +7,8 @@ use common::{NEW, OLD, at, facts, fault, latency_policy, mlp, models, policy, ru
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rollcage::artifact::corrupt::{Corruption, Damage};
 use rollcage::control::config::{Comparison, PolicyConfig};
-use rollcage::detect::config::{Columns, Reference, SignalConfig, SignalKind};
+use rollcage::detect::config::{Columns, Level, Quality, Reference, SignalConfig, SignalKind};
+use rollcage::detect::two_sample::{Ks, Psi, Test};
 use rollcage::event::Event;
 use rollcage::id::OutcomeId;
 use rollcage::report::fold::RunRecord;
@@ -42,12 +43,8 @@ fn drift() -> Fault {
 }
 
 fn shifted() -> SignalKind {
-    SignalKind::Ks {
-        of: Columns::Features,
-        window: Span::secs(60),
-        reference: Reference::First(Span::secs(60)),
-        min: 50,
-    }
+    let reference = Reference::First(Span::secs(60));
+    SignalKind::comparison(Columns::Features, Span::secs(60), reference, 50, Test::Ks(Ks::default()))
 }
 
 fn heads() -> SignalKind {
@@ -114,15 +111,9 @@ fn one_seed_gives_one_run() {
 #[test]
 fn a_signal_that_no_rule_reads_changes_nothing() {
     let base = digests(&setup(eventful(), latency_policy(), 3));
-    let spare = |name: &str, kind| SignalConfig { name: name.to_owned(), kind };
-    let psi = SignalKind::Psi {
-        of: Columns::All,
-        window: Span::secs(60),
-        reference: Reference::Baseline,
-        bins: 10,
-        alpha: 0.01,
-        min: 50,
-    };
+    let spare = |name: &str, kind| SignalConfig::new(name, kind);
+    let psi = Test::Psi(Psi::default());
+    let psi = SignalKind::comparison(Columns::All, Span::secs(60), Reference::Baseline, 50, psi);
     let mut behind = latency_policy();
     behind.signals.extend([spare("moved", shifted()), spare("coin", heads()), spare("psi", psi)]);
     assert_eq!(digests(&setup(eventful(), behind, 3)), base);
@@ -210,7 +201,13 @@ const FIRST_LABEL: u64 = 240;
 
 /// Looks at latency, at distributions and at accuracy.
 fn label_reader() -> PolicyConfig {
-    let accuracy = SignalKind::Accuracy { labels: 500, min: 100, threshold: 0.5, confidence: 0.95 };
+    let accuracy = SignalKind::Labelled {
+        measure: Quality::Accuracy,
+        labels: 500,
+        min: 100,
+        threshold: 0.5,
+        level: Level::each(0.95),
+    };
     let mut rules = vec![
         rule("accurate", 0, Comparison::Less, 0.55),
         rule("moved", 1, Comparison::Greater, 0.0),
@@ -218,7 +215,7 @@ fn label_reader() -> PolicyConfig {
     ];
     rules[1].then = rollcage::event::Verdict::Alert;
     rules[2].then = rollcage::event::Verdict::Alert;
-    let slow = SignalKind::LatencyQuantile { quantile: 0.9, window: Span::secs(15) };
+    let slow = SignalKind::LatencyQuantile { quantile: 0.9, window: Span::secs(15), level: Level::each(0.95) };
     policy(vec![("accuracy", accuracy), ("moved", shifted()), ("latency", slow)], rules)
 }
 
@@ -266,7 +263,7 @@ fn long_story(seed: u64) -> Setup {
     let mut policy = latency_policy();
     policy.revert.steps = [0.5, 0.1, 0.0].map(rollcage::event::Weight::from_share).to_vec();
     policy.revert.every = Span::secs(20);
-    policy.signals.push(SignalConfig { name: "moved".to_owned(), kind: shifted() });
+    policy.signals.push(SignalConfig::new("moved", shifted()));
     let mut config = eventful();
     config.sources[0].outcomes = vec![OutcomeConfig {
         id: OutcomeId(0),

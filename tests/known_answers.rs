@@ -8,6 +8,7 @@ use common::{
 use rollcage::campaign::{Trial, fault_facts, trial};
 use rollcage::control::config::{Comparison, PolicyConfig};
 use rollcage::detect::config::{Columns, Reference, SignalConfig, SignalKind};
+use rollcage::detect::two_sample::{Ks, Psi, Test};
 use rollcage::event::{Decided, Event, RuleFired, Verdict, Weight};
 use rollcage::id::{RuleId, SourceId};
 use rollcage::report::aggregate::{Aggregate, TrialFigures, aggregate};
@@ -151,7 +152,7 @@ fn outcome_shares_are_those_of_the_coin_and_of_the_faults_chance() {
     let mut config = cheap(420);
     config.faults = vec![rollcage::world::config::Fault { chance: CHANCE, ..spike(FAULT) }];
     let mut sees = latency_policy();
-    sees.signals.push(SignalConfig { name: "coin".to_owned(), kind: SignalKind::Coin { share: P } });
+    sees.signals.push(SignalConfig::new("coin", SignalKind::Coin { share: P }));
     sees.rules.push(rule("heads", 1, Comparison::Greater, 0.5));
     let done = trials(&config, &sees, 0..TRIALS);
     let n = TRIALS as usize;
@@ -409,15 +410,9 @@ fn an_onset_is_the_first_request_that_differs_and_one_shifted_by_a_window_is_cau
 
 #[test]
 fn two_versions_of_the_same_bytes_differ_at_the_nominal_rate() {
-    let recent = |of| SignalKind::Ks { of, window: Span::secs(5), reference: Reference::Baseline, min: 50 };
-    let psi = SignalKind::Psi {
-        of: Columns::Score,
-        window: Span::secs(5),
-        reference: Reference::Baseline,
-        bins: 10,
-        alpha: 0.05,
-        min: 50,
-    };
+    let beside = |of, test| SignalKind::comparison(of, Span::secs(5), Reference::Baseline, 50, test);
+    let recent = |of| beside(of, Test::Ks(Ks::default()));
+    let psi = beside(Columns::Score, Test::Psi(Psi { alpha: 0.05, ..Psi::default() }));
     let signals = vec![("score", recent(Columns::Score)), ("feature", recent(Columns::Feature(3))), ("psi", psi)];
     let mut nominal = rule("differs", 0, Comparison::Less, 0.01);
     nominal.when.left.value.as_mut().expect("a field").field = 1;

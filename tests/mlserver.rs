@@ -9,7 +9,7 @@ use common::{NEW, OLD};
 use rollcage::artifact::Signature;
 use rollcage::campaign::lab::Lab;
 use rollcage::control::config::Comparison;
-use rollcage::detect::config::SignalKind;
+use rollcage::detect::config::{Level, Quality, SignalKind};
 use rollcage::digest::Digest;
 use rollcage::event::{ActionKind, Event, Outcome, Weight};
 use rollcage::id::VersionId;
@@ -143,7 +143,13 @@ fn mlserver_is_rolled_back_by_load_and_unload() {
     world.sources[0].labels = LabelConfig { delay: Some(Distribution::Constant(Span::millis(300))), lost: 0.0 };
     let clean = Version { name: "v2".to_owned(), ..world.versions[0].clone() };
     world.faults = vec![common::fault("bad", 0, Effect::BadRelease { version: NEW, clean: Box::new(clean) })];
-    let accuracy = SignalKind::Accuracy { labels: 100, min: 60, confidence: 0.95, threshold: 0.5 };
+    let accuracy = SignalKind::Labelled {
+        measure: Quality::Accuracy,
+        labels: 100,
+        min: 60,
+        threshold: 0.5,
+        level: Level::each(0.95),
+    };
     let policy = common::policy(vec![("accuracy", accuracy)], vec![common::rule("wrong", 0, Comparison::Less, 0.5)]);
     let setup = common::with_stages(common::setup(world, policy, 1), &[(3, 1.0)]);
     let mut plan = common::plan(&setup);

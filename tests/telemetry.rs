@@ -180,7 +180,8 @@ fn a_log_without_rows_changes_no_window() {
         ..batch.clone()
     };
     for wanted in [vec![true; 17], [vec![false; 16], vec![true]].concat()] {
-        let mut rows = Rows::new(wanted, Span::secs(60), &[Span::secs(2)], vec![Span::secs(2)]);
+        let mut rows =
+            Rows::new(wanted.clone(), vec![false; wanted.len()], Span::secs(60), &[Span::secs(2)], vec![Span::secs(2)]);
         rows.take(batch);
         let before = rows.clone();
         rows.take(&empty);

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 pub mod exit;
+mod explain;
 mod live;
 mod models;
 mod replica;
@@ -38,6 +39,8 @@ enum Command {
     Check(check::Check),
     /// Prove determinism: every trial twice, in two processes with different surroundings
     Verify(verify::Verify),
+    /// Explain a kind of signal: definition, parameters, units, source, and what it is blind to
+    Explain(explain::Explain),
     /// Look at model artifacts: digest, lineage, vetting
     Models(models::Models),
     /// Serve one model over HTTP (Open Inference Protocol V2), on this machine
@@ -135,6 +138,7 @@ fn dispatch() -> i32 {
         Command::Validate(validate) => validate.execute(),
         Command::Check(check) => check.execute(),
         Command::Verify(verify) => verify.execute(),
+        Command::Explain(explain) => explain.execute(),
         Command::Models(models) => models.execute(),
         Command::Replica(replica) => replica.execute(),
         Command::Doctor(doctor) => doctor.execute(),
@@ -160,6 +164,7 @@ impl Command {
             Self::Live(live) => live.format == Format::Json,
             Self::Validate(validate) => validate.format == Format::Json,
             Self::Check(check) => check.format == Format::Json,
+            Self::Explain(explain) => explain.format == Format::Json,
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Owns the controller's typed configuration: policy and rollout, resolved.
 
-use crate::detect::config::{Columns, SignalConfig, SignalKind};
+use crate::detect::config::SignalConfig;
 use crate::digest::Digest;
 use crate::event::{Verdict, Weight};
 use crate::id::{SignalId, VersionId};
@@ -25,10 +25,7 @@ impl PolicyConfig {
     /// Whether some signal reads features: otherwise log rows need none.
     #[must_use]
     pub fn reads_features(&self) -> bool {
-        self.signals.iter().any(|signal| match &signal.kind {
-            SignalKind::Ks { of, .. } | SignalKind::Psi { of, .. } => *of != Columns::Score,
-            _ => false,
-        })
+        self.signals.iter().any(|signal| signal.kind.reads_features())
     }
 
     /// The policy that only follows the rollout: no signals, no rules.

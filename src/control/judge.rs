@@ -1,9 +1,9 @@
 //! Owns judgement: signals and rules become alarms.
 
 use crate::control::config::{Comparison, Condition, Field, OnMissing, Operand, PolicyConfig};
-use crate::detect::config::SignalConfig;
+use crate::detect::verdict::NoVerdict;
 use crate::detect::{Detectors, Measurement};
-use crate::event::{Event, Input, Measured, RuleFired, Verdict};
+use crate::event::{Event, Input, Measured, RuleFired, Unmeasured, Verdict};
 use crate::id::{RuleId, SignalId, VersionId};
 use crate::rng::Seed;
 use crate::time::{SimTime, Span};
@@ -20,12 +20,17 @@ struct RuleState {
     fails: bool,
 }
 
+/// A measurement, or why there is none.
+type Look = Result<Measurement, NoVerdict>;
+
 /// Signals, rules, and how often each rule has held in a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judge {
     policy: Arc<PolicyConfig>,
     detectors: Detectors,
     rules: Vec<RuleState>,
+    /// Why the last look at each signal gave no verdict, for the version under test and for the baseline: told once.
+    silent: Vec<[Option<&'static str>; 2]>,
 }
 
 /// What a look compares: the version under test, and the one beside it.
@@ -43,7 +48,8 @@ impl Judge {
     pub fn new(policy: Arc<PolicyConfig>, width: usize, seed: Seed) -> Self {
         let detectors = Detectors::new(&policy.signals, width, seed);
         let rules = vec![RuleState::default(); policy.rules.len()];
-        Self { policy, detectors, rules }
+        let silent = vec![[None; 2]; policy.signals.len()];
+        Self { policy, detectors, rules, silent }
     }
 
     /// Takes what telemetry brings.
@@ -55,19 +61,33 @@ impl Judge {
     pub fn look(&mut self, at: SimTime, pair: Pair) -> Vec<Event> {
         let mut events = Vec::new();
         let policy = Arc::clone(&self.policy);
-        let mut measured: Vec<[Measurement; 2]> = Vec::with_capacity(policy.signals.len());
+        let mut measured: Vec<[Look; 2]> = Vec::with_capacity(policy.signals.len());
         for (i, signal) in policy.signals.iter().enumerate() {
+            let id = SignalId(i as u16);
             let candidate = self.detectors.look(i, pair.candidate, pair.baseline, at);
-            let baseline = if signal.kind.compares() {
-                Measurement { values: vec![f64::NAN; signal.kind.fields().len()], from: at }
-            } else {
-                self.detectors.look(i, pair.baseline, pair.baseline, at)
+            let baseline = match signal.kind.compares() {
+                true => Err(NoVerdict::Itself),
+                false => self.detectors.look(i, pair.baseline, pair.baseline, at),
             };
-            for (version, m) in [(pair.candidate, &candidate), (pair.baseline, &baseline)] {
-                if m.values.iter().any(|v| !v.is_nan()) {
-                    let (signal, values) = (SignalId(i as u16), m.values.clone());
-                    events.push(Event::Measured(Measured { signal, version, values }));
+            for (side, (version, look)) in [(pair.candidate, &candidate), (pair.baseline, &baseline)].iter().enumerate()
+            {
+                let said = match look {
+                    Ok(m) => {
+                        events.push(Event::Measured(Measured {
+                            signal: id,
+                            version: *version,
+                            values: m.values.clone(),
+                        }));
+                        None
+                    }
+                    Err(NoVerdict::Itself) => None,
+                    Err(why) => Some(*why),
+                };
+                if let Some(why) = said.filter(|why| self.silent[i][side] != Some(why.kind())) {
+                    let reason = why.to_string();
+                    events.push(Event::Unmeasured(Unmeasured { signal: id, version: *version, reason }));
                 }
+                self.silent[i][side] = said.map(NoVerdict::kind);
             }
             measured.push([candidate, baseline]);
         }
@@ -77,12 +97,12 @@ impl Judge {
 
     /// Applies all rules at a scrape that brought nothing: every signal is without a value, whatever was measured last.
     pub fn look_in_vain(&mut self, at: SimTime) -> Vec<Event> {
-        let none = |s: &SignalConfig| Measurement { values: vec![f64::NAN; s.kind.fields().len()], from: at };
-        let measured: Vec<_> = self.policy.signals.iter().map(|s| [none(s), none(s)]).collect();
+        let none = || [Err(NoVerdict::Gap), Err(NoVerdict::Gap)];
+        let measured: Vec<[Look; 2]> = self.policy.signals.iter().map(|_| none()).collect();
         self.apply(at, &measured)
     }
 
-    fn apply(&mut self, at: SimTime, measured: &[[Measurement; 2]]) -> Vec<Event> {
+    fn apply(&mut self, at: SimTime, measured: &[[Look; 2]]) -> Vec<Event> {
         let mut events = Vec::new();
         let policy = Arc::clone(&self.policy);
         for (i, rule) in policy.rules.iter().enumerate() {
@@ -161,18 +181,27 @@ impl Judge {
     }
 
     /// The condition with the values it was judged on, in words.
-    fn evidence(&self, i: usize, measured: &[[Measurement; 2]]) -> String {
+    fn evidence(&self, i: usize, measured: &[[Look; 2]]) -> String {
         let rule = &self.policy.rules[i];
         let mut text = rule.text.clone();
         for operand in [&rule.when.left, &rule.when.right] {
             let Some(field) = operand.value else { continue };
             let Some(signal) = self.policy.signals.get(field.signal.index()) else { continue };
-            let of = usize::from(field.baseline);
-            let values = measured.get(field.signal.index()).map_or(&[][..], |m| &m[of].values);
-            let words: Vec<String> =
-                signal.kind.fields().iter().zip(values).map(|(name, v)| format!("{name} {}", number(*v))).collect();
             let whose = if field.baseline { "baseline " } else { "" };
-            text.push_str(&format!("; {whose}{}: {}", signal.name, words.join(", ")));
+            let words = match measured.get(field.signal.index()).map(|m| &m[usize::from(field.baseline)]) {
+                Some(Ok(m)) => {
+                    let fields = signal.kind.fields().iter().zip(&m.values);
+                    let fields: Vec<String> = fields.map(|(name, v)| format!("{name} {}", number(*v))).collect();
+                    let about = m.column.and_then(|c| signal.about(c)).map_or(String::new(), |c| format!(" of {c}"));
+                    format!("{about}: {}", fields.join(", "))
+                }
+                Some(Err(why)) => format!(": no verdict, {why}"),
+                None => String::new(),
+            };
+            text.push_str(&format!("; {whose}{}{words}", signal.name));
+            if let Some(window) = signal.kind.window() {
+                text.push_str(&format!(", over {window}"));
+            }
         }
         if rule.looks > 1 {
             text.push_str(&format!("; {} looks in a row", self.rules[i].held));
@@ -196,19 +225,19 @@ fn number(x: f64) -> String {
     }
 }
 
-fn read(field: Field, measured: &[[Measurement; 2]]) -> Option<&Measurement> {
-    measured.get(field.signal.index()).map(|m| &m[usize::from(field.baseline)])
+fn read(field: Field, measured: &[[Look; 2]]) -> Option<&Measurement> {
+    measured.get(field.signal.index())?[usize::from(field.baseline)].as_ref().ok()
 }
 
 /// The operand's value; NaN if it has none.
-fn value(operand: &Operand, measured: &[[Measurement; 2]]) -> f64 {
+fn value(operand: &Operand, measured: &[[Look; 2]]) -> f64 {
     let Some(field) = operand.value else { return operand.offset };
     let found = read(field, measured).and_then(|m| m.values.get(field.field)).copied().unwrap_or(f64::NAN);
     operand.factor * found + operand.offset
 }
 
 /// Whether the condition holds; `None` if an operand has no value.
-fn holds(condition: &Condition, measured: &[[Measurement; 2]]) -> Option<bool> {
+fn holds(condition: &Condition, measured: &[[Look; 2]]) -> Option<bool> {
     let (left, right) = (value(&condition.left, measured), value(&condition.right, measured));
     if left.is_nan() || right.is_nan() {
         return None;
@@ -221,6 +250,6 @@ fn holds(condition: &Condition, measured: &[[Measurement; 2]]) -> Option<bool> {
     })
 }
 
-fn evidence_from(condition: &Condition, measured: &[[Measurement; 2]]) -> Option<SimTime> {
+fn evidence_from(condition: &Condition, measured: &[[Look; 2]]) -> Option<SimTime> {
     [&condition.left, &condition.right].into_iter().filter_map(|o| Some(read(o.value?, measured)?.from)).min()
 }

@@ -1,7 +1,7 @@
 //! Owns the join of late labels with the scores they are about.
 
 use crate::event::{Labels, Observations};
-use crate::id::VersionId;
+use crate::id::{SegmentId, VersionId};
 use crate::time::SimTime;
 use std::collections::VecDeque;
 
@@ -17,7 +17,39 @@ struct Scored {
     version: VersionId,
     /// The score's bits: one that is NaN equals itself, so that a forked controller equals its origin.
     score: u32,
+    segment: SegmentId,
     ended: SimTime,
+}
+
+/// An answer and its label.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    /// The version that answered.
+    pub version: VersionId,
+    /// When it did.
+    pub ended: SimTime,
+    /// The user's segment.
+    pub segment: SegmentId,
+    /// What it said.
+    pub score: f32,
+    /// What was true.
+    pub label: f32,
+}
+
+impl Pair {
+    /// Whether the answer is class 1, and whether the truth is.
+    #[must_use]
+    pub fn classes(&self, threshold: f64) -> (bool, bool) {
+        (f64::from(self.score) >= threshold, self.label >= 0.5)
+    }
+}
+
+/// By bits: what is NaN equals itself.
+impl PartialEq for Pair {
+    fn eq(&self, other: &Self) -> bool {
+        (self.version, self.ended, self.segment) == (other.version, other.ended, other.segment)
+            && (self.score.to_bits(), self.label.to_bits()) == (other.score.to_bits(), other.label.to_bits())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,25 +59,26 @@ struct Waiting {
     scored: VecDeque<Option<Scored>>,
 }
 
-/// The newest labelled answers of each version. Memory: `keep` × 24 bytes for each version, and the waiting scores.
+/// The newest labelled answers of each version. Memory: `keep` × 32 bytes for each version, and the waiting scores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labelled {
-    keep: usize,
+    /// `None`: nobody asks for labels.
+    keep: Option<usize>,
     waiting: Vec<Waiting>,
-    /// (when the request ended, score's bits, label), in the order labels came.
-    pairs: Vec<VecDeque<(SimTime, u32, f32)>>,
+    /// In the order labels came.
+    pairs: Vec<VecDeque<Pair>>,
 }
 
 impl Labelled {
-    /// Keeps the newest `keep` labelled answers of each version; 0: nothing at all.
+    /// Keeps the newest `keep` labelled answers of each version; `None`: nothing at all, and nothing is joined.
     #[must_use]
-    pub const fn new(keep: usize) -> Self {
+    pub const fn new(keep: Option<usize>) -> Self {
         Self { keep, waiting: Vec::new(), pairs: Vec::new() }
     }
 
     /// Takes scores that will wait for their labels.
     pub fn scores(&mut self, batch: &Observations) {
-        if self.keep == 0 {
+        if self.keep.is_none() {
             return;
         }
         let place = batch.source.index();
@@ -53,13 +86,14 @@ impl Labelled {
             self.waiting.resize_with(place + 1, Waiting::default);
         }
         let waiting = &mut self.waiting[place];
-        for ((&ordinal, &score), &ended) in batch.ordinals.iter().zip(&batch.scores).zip(&batch.ended) {
+        let rows = batch.ordinals.iter().zip(&batch.scores).zip(batch.ended.iter().zip(&batch.segments));
+        for ((&ordinal, &score), (&ended, &segment)) in rows {
             let Some(at) = ordinal.checked_sub(waiting.base) else { continue };
             let at = at as usize;
             if waiting.scored.len() <= at {
                 waiting.scored.resize(at + 1, None);
             }
-            waiting.scored[at] = Some(Scored { version: batch.version, score: score.to_bits(), ended });
+            waiting.scored[at] = Some(Scored { version: batch.version, score: score.to_bits(), segment, ended });
         }
         while waiting.scored.len() > WAITING_MAX {
             waiting.scored.pop_front();
@@ -67,18 +101,22 @@ impl Labelled {
         }
     }
 
-    /// Takes labels; one that has no score here, or came before, is left out.
-    pub fn labels(&mut self, batch: &Labels) {
-        let Some(waiting) = self.waiting.get_mut(batch.source.index()) else { return };
+    /// Takes labels, and gives what they were joined to, in their order; one that has no score here, or came before, is left out.
+    pub fn labels(&mut self, batch: &Labels) -> Vec<Pair> {
+        let mut joined = Vec::new();
+        let Some((waiting, keep)) = self.waiting.get_mut(batch.source.index()).zip(self.keep) else { return joined };
         for (&ordinal, &label) in batch.ordinals.iter().zip(&batch.labels) {
             let place = ordinal.checked_sub(waiting.base).and_then(|at| waiting.scored.get_mut(at as usize));
             let Some(scored) = place.and_then(Option::take) else { continue };
             if self.pairs.len() <= scored.version.index() {
                 self.pairs.resize_with(scored.version.index() + 1, VecDeque::new);
             }
-            let pairs = &mut self.pairs[scored.version.index()];
-            pairs.push_back((scored.ended, scored.score, label));
-            if pairs.len() > self.keep {
+            let Scored { version, score, segment, ended } = scored;
+            let pair = Pair { version, ended, segment, score: f32::from_bits(score), label };
+            joined.push(pair);
+            let pairs = &mut self.pairs[version.index()];
+            pairs.push_back(pair);
+            if pairs.len() > keep {
                 pairs.pop_front();
             }
         }
@@ -87,18 +125,11 @@ impl Labelled {
             waiting.scored.pop_front();
             waiting.base += 1;
         }
+        joined
     }
 
-    /// Right classes among the newest `labels` labelled answers of a version: (right, all, when the oldest ended).
-    #[must_use]
-    pub fn accuracy(&self, version: VersionId, labels: usize, threshold: f64) -> Option<(u64, u64, SimTime)> {
-        let pairs = self.pairs.get(version.index())?;
-        let newest = pairs.iter().rev().take(labels);
-        let right = |&&(_, score, label): &&(SimTime, u32, f32)| {
-            (f64::from(f32::from_bits(score)) >= threshold) == (label >= 0.5)
-        };
-        let hits = newest.clone().filter(right).count() as u64;
-        let from = newest.clone().map(|p| p.0).min()?;
-        Some((hits, newest.count() as u64, from))
+    /// The newest `labels` labelled answers of a version, newest first.
+    pub fn newest(&self, version: VersionId, labels: usize) -> impl Iterator<Item = &Pair> + Clone {
+        self.pairs.get(version.index()).into_iter().flat_map(move |pairs| pairs.iter().rev().take(labels))
     }
 }

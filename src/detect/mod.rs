@@ -1,21 +1,49 @@
 //! Owns signals: streaming detectors over telemetry, one file a family, and what a look at one of them gives.
+//!
+//! | module | signals |
+//! |---|---|
+//! | [`service`], [`gauges`] | latency, errors, burn of an error budget, saturation |
+//! | [`quality`] | missing, out-of-range and never-seen values, another schema |
+//! | [`labelled`], [`measures`] | accuracy, F1, AUC, calibration; the estimate that needs no label; business outcomes |
+//! | [`groups`] | fairness between groups of users |
+//! | [`comparisons`], [`two_sample`] | a window against a reference |
+//! | [`sequences`], [`sequential`], [`intervals`] | one observation after another |
+//!
+//! Every look ends in a [`Measurement`] or in a [`NoVerdict`] with its reason; nothing here panics on data. What repeated looks
+//! and many columns cost is in [`looks`].
 
+pub mod channel;
+pub mod comparisons;
 pub mod config;
 pub mod counters;
+pub mod gauges;
+pub mod groups;
+pub mod intervals;
 pub mod labelled;
+pub mod looks;
+pub mod measures;
+pub mod quality;
+pub mod ring;
 pub mod rows;
+pub mod sequences;
 pub mod sequential;
+pub mod service;
 pub mod two_sample;
+pub mod verdict;
 
-use crate::detect::config::{Columns, Reference, SignalConfig, SignalKind};
+use crate::detect::config::{Columns, Disparity, Level, Reference, SignalConfig, SignalKind};
 use crate::detect::counters::Scrapes;
-use crate::detect::labelled::Labelled;
+use crate::detect::gauges::Gauges;
+use crate::detect::groups::Groups;
+use crate::detect::labelled::{Labelled, Pair};
+use crate::detect::measures::{Estimates, OutcomeSums};
 use crate::detect::rows::{Rows, Side};
-use crate::event::Input;
+use crate::detect::sequences::Sequences;
+use crate::detect::two_sample::Test;
+use crate::detect::verdict::NoVerdict;
+use crate::event::{Input, Observations};
 use crate::id::VersionId;
 use crate::rng::{Seed, Stream};
-use crate::stats::ks::KsScratch;
-use crate::stats::proportion::wilson;
 use crate::time::{SimTime, Span};
 
 /// One measurement of a signal: its fields in the order of [`SignalKind::fields`], NaN where there is no value, and the
@@ -26,6 +54,20 @@ pub struct Measurement {
     pub values: Vec<f64>,
     /// The evidence covers from here to the scrape looked at.
     pub from: SimTime,
+    /// Which of the columns (or pairs of groups) it is about, by place among those of the signal.
+    pub column: Option<usize>,
+}
+
+/// What one signal keeps for itself.
+#[derive(Debug, Clone, PartialEq)]
+enum Own {
+    Nothing,
+    Coin(Stream),
+    /// What a test draws.
+    Draws(Stream),
+    Groups(Groups),
+    Estimates(Estimates),
+    Outcomes(OutcomeSums),
 }
 
 /// All signals of one policy over one stream of telemetry. Plain data: bounded by its windows, cloned it continues the same
@@ -35,116 +77,185 @@ pub struct Detectors {
     signals: Vec<SignalConfig>,
     width: usize,
     scrapes: Scrapes,
+    gauges: Gauges,
     rows: Rows,
     labelled: Labelled,
-    coins: Vec<Stream>,
-    looks: u64,
+    sequences: Sequences,
+    own: Vec<Own>,
+    /// Looks with a verdict, by signal and version.
+    looks: Vec<Vec<u64>>,
+    scraped: u64,
 }
 
 impl Detectors {
     /// Nothing seen yet. `width`: features of a log row. `seed` feeds the signals that draw.
     #[must_use]
     pub fn new(signals: &[SignalConfig], width: usize, seed: Seed) -> Self {
-        let mut wanted = vec![false; width + 1];
-        let (mut firsts, mut owns) = (Vec::new(), Vec::new());
-        let (mut rows_keep, mut scrapes_keep, mut labels_keep) = (Span::ZERO, Span::ZERO, 0);
-        for signal in signals {
-            match &signal.kind {
-                SignalKind::LatencyQuantile { window, .. } | SignalKind::ErrorRate { window, .. } => {
-                    scrapes_keep = scrapes_keep.max(*window);
-                }
-                SignalKind::Accuracy { labels, .. } => labels_keep = labels_keep.max(*labels),
-                SignalKind::Ks { of, window, reference, .. } | SignalKind::Psi { of, window, reference, .. } => {
-                    columns(of, width).for_each(|c| wanted[c] = true);
-                    rows_keep = rows_keep.max(*window);
-                    let (fixed, span) = match reference {
-                        Reference::First(span) => (&mut firsts, *span),
-                        Reference::Own(span) => (&mut owns, *span),
-                        Reference::Baseline => continue,
-                    };
-                    if !fixed.contains(&span) {
-                        fixed.push(span);
-                    }
-                }
-                SignalKind::Coin { .. } => {}
-            }
-        }
-        let coin = |s: &SignalConfig| Stream::named(seed, &format!("signal/{}", s.name), "coin");
+        let keep = |of: &dyn Fn(&SignalKind) -> Option<Span>| signals.iter().filter_map(|s| of(&s.kind)).max();
+        let scrapes = keep(&|kind| match kind {
+            SignalKind::LatencyQuantile { window, .. } | SignalKind::ErrorRate { window, .. } => Some(*window),
+            SignalKind::BurnRate(burn) => Some(burn.long),
+            _ => None,
+        });
+        let gauges = keep(&|kind| match kind {
+            SignalKind::Saturation { window, .. } => Some(*window),
+            _ => None,
+        });
+        let sequence = |s: &SignalConfig| match &s.kind {
+            SignalKind::Sequence(sequence) => Some((s.name.clone(), sequence.clone())),
+            _ => None,
+        };
+        let sequences = Sequences::new(signals.iter().map(sequence).collect(), seed);
+        let labels = signals.iter().filter_map(|s| match &s.kind {
+            SignalKind::Labelled { labels, .. } => Some(*labels),
+            SignalKind::Fairness(f) if f.disparity == Disparity::EqualOpportunity => Some(f.labels),
+            _ => None,
+        });
+        let labels = labels.max().or_else(|| sequences.any(|channel| channel.reads_labels()).then_some(0));
         Self {
             signals: signals.to_vec(),
             width,
-            scrapes: Scrapes::new(scrapes_keep),
-            rows: Rows::new(wanted, rows_keep, &firsts, owns),
-            labelled: Labelled::new(labels_keep),
-            coins: signals.iter().map(coin).collect(),
-            looks: 0,
+            scrapes: Scrapes::new(scrapes.unwrap_or(Span::ZERO)),
+            gauges: Gauges::new(gauges),
+            rows: rows(signals, width),
+            labelled: Labelled::new(labels),
+            sequences,
+            own: signals.iter().map(|s| own(s, seed)).collect(),
+            looks: vec![Vec::new(); signals.len()],
+            scraped: 0,
         }
     }
 
     /// Takes what telemetry brings.
     pub fn take(&mut self, input: &Input) {
+        self.sequences.take(input);
         match input {
             Input::Metrics(metrics) => {
                 self.scrapes.take(metrics);
-                self.looks += 1;
+                self.gauges.take(metrics);
+                self.scraped += 1;
             }
             Input::Observations(batch) => {
                 self.rows.take(batch);
                 self.labelled.scores(batch);
+                for (own, signal) in self.own.iter_mut().zip(&self.signals) {
+                    take_rows(own, &signal.kind, batch);
+                }
             }
-            Input::Labels(batch) => self.labelled.labels(batch),
+            Input::Labels(batch) => {
+                let joined = self.labelled.labels(batch);
+                by_version(&joined, |version, pairs| self.sequences.labelled(version, pairs));
+            }
+            Input::Outcomes(batch) => {
+                for (own, signal) in self.own.iter_mut().zip(&self.signals) {
+                    if let (Own::Outcomes(sums), SignalKind::Outcome { of, .. }) = (own, &signal.kind)
+                        && *of == batch.outcome
+                    {
+                        sums.take(batch);
+                    }
+                }
+            }
             _ => {}
         }
     }
 
     /// Looks at a signal for a version, as of the scrape at `at`. Signals that compare do so with `baseline`.
-    pub fn look(&mut self, signal: usize, version: VersionId, baseline: VersionId, at: SimTime) -> Measurement {
-        let Some(config) = self.signals.get(signal) else { return Measurement { values: Vec::new(), from: at } };
-        let kind = config.kind.clone();
-        let none = || Measurement { values: vec![f64::NAN; kind.fields().len()], from: at };
-        let found = match &kind {
-            SignalKind::LatencyQuantile { quantile, window } => {
-                self.scrapes.over(version, *window).and_then(|(totals, from)| {
-                    let seconds = totals.latency.quantile(*quantile)? / 1e9;
-                    Some(Measurement { values: vec![seconds, totals.latency.count() as f64], from })
-                })
-            }
-            SignalKind::ErrorRate { window, confidence } => {
-                self.scrapes.over(version, *window).and_then(|(totals, from)| {
-                    proportion(totals.failed(), totals.requests(), *confidence)
-                        .map(|values| Measurement { values, from })
-                })
-            }
-            SignalKind::Accuracy { labels, min, threshold, confidence } => {
-                self.labelled.accuracy(version, *labels, *threshold).and_then(|(right, all, from)| {
-                    let enough = all >= *min as u64;
-                    let values = enough.then(|| proportion(right, all, *confidence)).flatten()?;
-                    Some(Measurement { values, from })
-                })
-            }
-            SignalKind::Ks { of, window, reference, min } => {
-                self.compared(version, baseline, *window, *reference, *min, at).and_then(|(a, b, n, from)| {
-                    let values = self.ks(of, (a, b), at)?;
-                    Some(Measurement { values: vec![values.0, values.1, n as f64], from })
-                })
-            }
-            SignalKind::Psi { of, window, reference, bins, alpha, min } => {
-                self.compared(version, baseline, *window, *reference, *min, at).and_then(|(a, b, n, from)| {
-                    let values = self.psi(of, (a, b), at, *bins, *alpha)?;
-                    Some(Measurement { values: vec![values.0, values.1, n as f64], from })
-                })
-            }
-            SignalKind::Coin { share } => {
-                self.coins[signal].seek(self.looks * 2);
-                let heads = self.coins[signal].uniform() < *share;
-                Some(Measurement { values: vec![if heads { 1.0 } else { 0.0 }], from: at })
-            }
-        };
-        found.unwrap_or_else(none)
+    ///
+    /// # Errors
+    /// The reason why there is no measurement.
+    pub fn look(
+        &mut self,
+        signal: usize,
+        version: VersionId,
+        baseline: VersionId,
+        at: SimTime,
+    ) -> Result<Measurement, NoVerdict> {
+        let looks = self.looks.get_mut(signal).ok_or(NoVerdict::Empty)?;
+        if looks.len() <= version.index() {
+            looks.resize(version.index() + 1, 0);
+        }
+        let k = looks[version.index()] + 1;
+        let found = self.measure(signal, version, baseline, at, k)?;
+        self.looks[signal][version.index()] = k;
+        Ok(found)
     }
 
-    /// The two sides of a comparison if both have `min` rows, the rows under test, and when they begin.
-    fn compared(
+    fn measure(
+        &mut self,
+        signal: usize,
+        version: VersionId,
+        baseline: VersionId,
+        at: SimTime,
+        k: u64,
+    ) -> Result<Measurement, NoVerdict> {
+        let confidence = |level: &Level| level.looks.confidence(level.confidence, k);
+        match &self.signals[signal].kind {
+            SignalKind::LatencyQuantile { quantile, window, level } => {
+                service::latency(&self.scrapes, version, *quantile, *window, confidence(level))
+            }
+            SignalKind::ErrorRate { window, level } => {
+                service::errors(&self.scrapes, version, *window, confidence(level))
+            }
+            SignalKind::BurnRate(burn) => service::burn(&self.scrapes, version, burn),
+            SignalKind::Saturation { of, window } => service::saturation(&self.gauges, version, *of, *window),
+            SignalKind::DataQuality(config) => {
+                let needs = match config.defect {
+                    config::Defect::Missing | config::Defect::Schema => None,
+                    config::Defect::OutOfRange | config::Defect::Unseen => Some(config.reference),
+                };
+                let sides = self.sides(version, baseline, config.window, config.reference, config.min, at, needs)?;
+                let places = config.of.places(self.width);
+                quality::look(config, &self.rows, sides, places, at, confidence(&config.level))
+            }
+            SignalKind::Labelled { measure, labels, min, threshold, level } => {
+                let pairs = self.labelled.newest(version, *labels);
+                measures::labelled(*measure, pairs, *min, *threshold, confidence(level))
+            }
+            SignalKind::Estimate { measure, window, min, level, .. } => match &self.own[signal] {
+                Own::Estimates(e) => e.look(*measure, version, *window, *min, at, confidence(level)),
+                _ => Err(NoVerdict::Empty),
+            },
+            SignalKind::Fairness(config) => match &self.own[signal] {
+                Own::Groups(groups) => {
+                    let pairs = self.labelled.newest(version, config.labels);
+                    groups.look(config, version, pairs, at, confidence(&config.level))
+                }
+                _ => Err(NoVerdict::Empty),
+            },
+            SignalKind::Outcome { window, min, level, .. } => match &self.own[signal] {
+                Own::Outcomes(sums) => sums.look(version, *window, *min, at, confidence(level)),
+                _ => Err(NoVerdict::Empty),
+            },
+            SignalKind::Comparison(config) => {
+                let config = config.clone();
+                let sides = self.sides(
+                    version,
+                    baseline,
+                    config.window,
+                    config.reference,
+                    config.min,
+                    at,
+                    Some(config.reference),
+                )?;
+                let places = config.of.places(self.width);
+                let Own::Draws(draws) = &mut self.own[signal] else { return Err(NoVerdict::Empty) };
+                // What is drawn at a look does not depend on how much earlier looks drew.
+                draws.seek(k << 32 | (version.index() as u64) << 56);
+                comparisons::look(&config, &mut self.rows, sides, places, at, k, draws)
+            }
+            SignalKind::Sequence(_) => self.sequences.look(signal, version, baseline),
+            SignalKind::Coin { share } => {
+                let Own::Coin(coin) = &mut self.own[signal] else { return Err(NoVerdict::Empty) };
+                coin.seek(self.scraped * 2);
+                let heads = coin.uniform() < *share;
+                Ok(Measurement { values: vec![if heads { 1.0 } else { 0.0 }], from: at, column: None })
+            }
+        }
+    }
+
+    /// The two sides of a comparison, (window, reference), if both have `min` rows. `needs`: the reference, where it is needed.
+    #[expect(clippy::too_many_arguments, reason = "what a comparison is about, in one place")]
+    fn sides(
         &self,
         version: VersionId,
         baseline: VersionId,
@@ -152,53 +263,88 @@ impl Detectors {
         reference: Reference,
         min: usize,
         at: SimTime,
-    ) -> Option<(Side, Side, usize, SimTime)> {
+        needs: Option<Reference>,
+    ) -> Result<(Side, Side), NoVerdict> {
         let a = Side::Recent(version, window);
         let b = match reference {
             // Compared with itself a version never differs: that is no measurement.
-            Reference::Baseline if version == baseline => return None,
+            Reference::Baseline if version == baseline && needs.is_some() => return Err(NoVerdict::Itself),
             Reference::Baseline => Side::Recent(baseline, window),
             Reference::First(span) => Side::First(None, span),
             Reference::Own(span) => Side::First(Some(version), span),
         };
-        let ((n, from), (m, _)) = (self.rows.extent(a, at), self.rows.extent(b, at));
-        (n >= min && m >= min).then_some((a, b, n, from))
-    }
-
-    fn ks(&self, of: &Columns, (a, b): (Side, Side), at: SimTime) -> Option<(f64, f64)> {
-        let mut scratch = KsScratch::default();
-        let count = columns(of, self.width).count() as f64;
-        let tests = columns(of, self.width).filter_map(|c| self.rows.ks(c, a, b, at, &mut scratch));
-        tests
-            .map(|t| (t.d, t.p_value()))
-            .reduce(|x, y| (x.0.max(y.0), x.1.min(y.1)))
-            .map(|(d, p)| (d, (p * count).min(1.0)))
-    }
-
-    fn psi(&mut self, of: &Columns, sides: (Side, Side), at: SimTime, bins: usize, alpha: f64) -> Option<(f64, f64)> {
-        let count = columns(of, self.width).count() as f64;
-        let mut worst: Option<(f64, f64)> = None;
-        for column in columns(of, self.width) {
-            if let Some((value, threshold)) = self.rows.psi(column, sides, at, bins, alpha / count) {
-                let ratio = value / threshold;
-                worst = Some(worst.map_or((value, ratio), |w| (w.0.max(value), w.1.max(ratio))));
+        let need = min as u64;
+        let got = self.rows.extent(a, at).0 as u64;
+        if got == 0 {
+            return Err(NoVerdict::Empty);
+        }
+        if got < need {
+            return Err(NoVerdict::TooFew { got, need });
+        }
+        if needs.is_some() {
+            let got = self.rows.extent(b, at).0 as u64;
+            if got < need {
+                return Err(NoVerdict::NoReference { got, need });
             }
         }
-        worst
+        Ok((a, b))
     }
 }
 
-fn proportion(events: u64, all: u64, confidence: f64) -> Option<Vec<f64>> {
-    let interval = wilson(events, all, confidence)?;
-    Some(vec![events as f64 / all as f64, interval.low, interval.high, all as f64])
+/// Windows for all signals that look at rows.
+fn rows(signals: &[SignalConfig], width: usize) -> Rows {
+    let (mut wanted, mut joint) = (vec![false; width + 1], vec![false; width + 1]);
+    let (mut firsts, mut owns, mut keep) = (Vec::new(), Vec::new(), Span::ZERO);
+    for signal in signals {
+        let (of, window, together): (&Columns, Span, bool) = match &signal.kind {
+            SignalKind::Comparison(c) => (&c.of, c.window, matches!(c.test, Test::Mmd(_))),
+            SignalKind::DataQuality(d) => (&d.of, d.window, false),
+            _ => continue,
+        };
+        of.places(width).for_each(|c| {
+            wanted[c] = true;
+            joint[c] |= together;
+        });
+        keep = keep.max(window);
+        let (fixed, span) = match signal.kind.reference() {
+            Some(Reference::First(span)) => (&mut firsts, span),
+            Some(Reference::Own(span)) => (&mut owns, span),
+            Some(Reference::Baseline) | None => continue,
+        };
+        if !fixed.contains(&span) {
+            fixed.push(span);
+        }
+    }
+    Rows::new(wanted, joint, keep, &firsts, owns)
 }
 
-/// Column places: features in order, then the score.
-fn columns(of: &Columns, width: usize) -> std::ops::Range<usize> {
-    match of {
-        Columns::Score => width..width + 1,
-        Columns::Feature(i) => *i..(*i + 1).min(width),
-        Columns::Features => 0..width,
-        Columns::All => 0..width + 1,
+fn own(signal: &SignalConfig, seed: Seed) -> Own {
+    let path = format!("signal/{}", signal.name);
+    match &signal.kind {
+        SignalKind::Coin { .. } => Own::Coin(Stream::named(seed, &path, "coin")),
+        SignalKind::Comparison(_) => Own::Draws(Stream::named(seed, &path, "draws")),
+        SignalKind::Fairness(config) => Own::Groups(Groups::new(config.window)),
+        SignalKind::Estimate { window, threshold, .. } => Own::Estimates(Estimates::new(*window, *threshold)),
+        SignalKind::Outcome { window, .. } => Own::Outcomes(OutcomeSums::new(*window)),
+        _ => Own::Nothing,
+    }
+}
+
+fn take_rows(own: &mut Own, kind: &SignalKind, batch: &Observations) {
+    match (own, kind) {
+        (Own::Groups(groups), SignalKind::Fairness(config)) => groups.take(config, batch),
+        (Own::Estimates(estimates), _) => estimates.take(batch),
+        _ => {}
+    }
+}
+
+/// Calls with the pairs of each version, in order.
+fn by_version(pairs: &[Pair], mut each: impl FnMut(VersionId, &[(SimTime, f32, f32)])) {
+    let mut versions: Vec<VersionId> = pairs.iter().map(|p| p.version).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    for version in versions {
+        let mine = pairs.iter().filter(|p| p.version == version);
+        each(version, &mine.map(|p| (p.ended, p.score, p.label)).collect::<Vec<_>>());
     }
 }

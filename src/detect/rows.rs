@@ -3,16 +3,13 @@
 //! Memory: the rows of the longest window of any signal for each version, 4 bytes for each wanted column, and each fixed
 //! reference once.
 
+use crate::detect::verdict::NoVerdict;
 use crate::event::Observations;
 use crate::id::VersionId;
 use crate::stats::ks::{KsScratch, KsTest, statistic_chunks};
-use crate::stats::psi::{self, Edges};
+use crate::stats::psi::Edges;
 use crate::time::{SimTime, Span};
 use std::collections::VecDeque;
-
-/// Substitute for the share of an empty PSI bin. Source: the fixtures' classic PSI; the value is common in credit-risk
-/// practice and reported with every use.
-pub const PSI_EPS: f64 = 1e-4;
 
 /// One scrape's rows of one version: wanted columns, each sorted, missing values left out. The score is the last column.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +17,12 @@ struct Chunk {
     at: SimTime,
     from: SimTime,
     rows: usize,
+    /// Rows of another schema, of which nothing else is kept.
+    foreign: usize,
     columns: Vec<Vec<f32>>,
+    /// The same columns with rows side by side, missing values kept, as bits (one that is missing equals itself); only where a
+    /// signal looks at several columns at once.
+    joint: Vec<Vec<u32>>,
 }
 
 /// Rows of the first so much time: of all traffic, or of one version's.
@@ -58,6 +60,8 @@ impl Fixed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
     wanted: Vec<bool>,
+    /// Columns that are looked at row by row.
+    joint: Vec<bool>,
     keep: Span,
     by_version: Vec<VecDeque<Chunk>>,
     fixed: Vec<Fixed>,
@@ -77,35 +81,35 @@ pub enum Side {
 }
 
 impl Rows {
-    /// Windows over `wanted` columns (features in order, then the score), kept for `keep`, with fixed references of the
-    /// given lengths: of all traffic (`firsts`) and of each version's own (`own`).
+    /// Windows over `wanted` columns (features in order, then the score), some of them `joint` (rows side by side), kept for
+    /// `keep`, with fixed references of the given lengths: of all traffic (`firsts`) and of each version's own (`own`).
     #[must_use]
-    pub fn new(wanted: Vec<bool>, keep: Span, firsts: &[Span], own: Vec<Span>) -> Self {
+    pub fn new(wanted: Vec<bool>, joint: Vec<bool>, keep: Span, firsts: &[Span], own: Vec<Span>) -> Self {
         let fixed = firsts.iter().map(|&span| Fixed::new(None, span)).collect();
-        Self { wanted, keep, by_version: Vec::new(), fixed, own, current: SimTime::ZERO, last: SimTime::ZERO }
+        Self { wanted, joint, keep, by_version: Vec::new(), fixed, own, current: SimTime::ZERO, last: SimTime::ZERO }
     }
 
-    /// Takes one batch. Batches whose columns do not fit are of another schema and are left out.
+    /// Takes one batch. Of batches whose columns do not fit, being of another schema, only the number of rows is kept.
     pub fn take(&mut self, batch: &Observations) {
         let features = self.wanted.len().saturating_sub(1);
         let reads_features = self.wanted.iter().take(features).any(|&w| w);
-        // A batch without rows (nobody got an answer) is no chunk.
-        if batch.ordinals.is_empty()
-            || !self.wanted.contains(&true)
-            || (reads_features && batch.features.len() != features)
-        {
+        if !self.wanted.contains(&true) || batch.ordinals.is_empty() {
             return;
         }
-        let column = |i: usize| match self.wanted[i] {
+        let foreign = reads_features && batch.features.len() != features;
+        let values = |i: usize| if i == features { &batch.scores } else { &batch.features[i] };
+        let column = |i: usize| if self.wanted[i] && !foreign { sorted(values(i)) } else { Vec::new() };
+        let bits = |i: usize| match self.joint[i] && !foreign {
+            true => values(i).iter().map(|x| x.to_bits()).collect(),
             false => Vec::new(),
-            true if i == features => sorted(&batch.scores),
-            true => sorted(&batch.features[i]),
         };
         let chunk = Chunk {
             at: batch.scraped_at,
             from: batch.ended.iter().copied().min().unwrap_or(batch.scraped_at),
-            rows: batch.ordinals.len(),
+            rows: if foreign { 0 } else { batch.ordinals.len() },
+            foreign: if foreign { batch.ordinals.len() } else { 0 },
             columns: (0..=features).map(column).collect(),
+            joint: (0..=features).map(bits).collect(),
         };
         for &span in &self.own {
             if !self.fixed.iter().any(|f| f.of == Some(batch.version) && f.span == span) {
@@ -154,6 +158,35 @@ impl Rows {
         (chunks.iter().map(|c| c.rows).sum(), from)
     }
 
+    /// Rows of another schema on a side.
+    #[must_use]
+    pub fn foreign(&self, side: Side, now: SimTime) -> usize {
+        self.chunks(side, now).iter().map(|c| c.foreign).sum()
+    }
+
+    /// The values of one column on a side that are there, in sorted runs.
+    #[must_use]
+    pub fn runs(&self, column: usize, side: Side, now: SimTime) -> Vec<&[f32]> {
+        self.chunks(side, now).iter().filter_map(|c| c.columns.get(column)).map(Vec::as_slice).collect()
+    }
+
+    /// The values of one column on a side that are there, sorted run after sorted run.
+    #[must_use]
+    pub fn values(&self, column: usize, side: Side, now: SimTime) -> Vec<f64> {
+        self.runs(column, side, now).into_iter().flatten().map(|&x| f64::from(x)).collect()
+    }
+
+    /// The rows of a side, column by column, NaN where a value is missing: only of joint columns.
+    #[must_use]
+    pub fn rows(&self, columns: std::ops::Range<usize>, side: Side, now: SimTime) -> Vec<Vec<f64>> {
+        let chunks = self.chunks(side, now);
+        let column = |i: usize| {
+            let bits = chunks.iter().filter_map(|c| c.joint.get(i)).flatten();
+            bits.map(|&x| f64::from(f32::from_bits(x))).collect()
+        };
+        columns.map(column).collect()
+    }
+
     /// The two-sample test on one column; `None` if either side has no value.
     #[must_use]
     pub fn ks(&self, column: usize, a: Side, b: Side, now: SimTime, scratch: &mut KsScratch<f32>) -> Option<KsTest> {
@@ -168,39 +201,38 @@ impl Rows {
         statistic_chunks(&a, &b, scratch)
     }
 
-    /// PSI of one column over `bins` quantile bins of `b`, and the calibrated threshold at `alpha`; `None` if either side
-    /// has no value or the reference is constant.
-    pub fn psi(
+    /// Counts of one column's values on both sides between at most `bins` quantile bins of the reference, the reference's first.
+    ///
+    /// # Errors
+    /// When a side has no value, or the reference is constant.
+    pub fn binned(
         &mut self,
         column: usize,
-        (a, b): (Side, Side),
+        (window, reference): (Side, Side),
         now: SimTime,
         bins: usize,
-        alpha: f64,
-    ) -> Option<(f64, f64)> {
-        if let Side::First(of, span) = b {
-            self.bin_fixed(of, span, column, bins)?;
+    ) -> Result<(Vec<u32>, Vec<u32>), NoVerdict> {
+        if let Side::First(of, span) = reference {
+            self.bin_fixed(of, span, column, bins).ok_or(NoVerdict::AllMissing)?;
         }
-        let window = self.chunks(a, now);
+        let rows = self.chunks(window, now);
         let fresh;
-        let (edges, reference) = match b {
+        let (edges, counts) = match reference {
             Side::First(of, span) => {
-                let fixed = self.fixed.iter().find(|f| f.of == of && f.span == span)?;
-                let (_, edges, counts) = fixed.bins.iter().find(|(key, ..)| *key == (column, bins))?;
-                (edges, counts)
+                let fixed = self.fixed.iter().find(|f| f.of == of && f.span == span);
+                let binned = fixed.and_then(|f| f.bins.iter().find(|(key, ..)| *key == (column, bins)));
+                binned.map(|(_, edges, counts)| (edges, counts)).ok_or(NoVerdict::AllMissing)?
             }
             Side::Recent(..) => {
-                fresh = bin(&self.chunks(b, now), column, bins)?;
+                fresh = bin(&self.chunks(reference, now), column, bins).ok_or(NoVerdict::AllMissing)?;
                 (&fresh.0, &fresh.1)
             }
         };
         if edges.bins() < 2 {
-            return None;
+            return Err(NoVerdict::NoSpread);
         }
-        let counts = count(&window, column, edges)?;
-        let total = |counts: &[u32]| counts.iter().map(|&c| u64::from(c)).sum::<u64>();
-        let threshold = psi::threshold(total(reference), total(&counts), edges.bins(), alpha)?;
-        Some((psi::psi(reference, &counts, PSI_EPS)?, threshold))
+        let there = count(&rows, column, edges).filter(|counts| counts.iter().any(|&c| c > 0));
+        Ok((counts.clone(), there.ok_or(NoVerdict::AllMissing)?))
     }
 
     fn bin_fixed(&mut self, of: Option<VersionId>, span: Span, column: usize, bins: usize) -> Option<()> {
@@ -272,7 +304,7 @@ mod tests {
             let edges = Edges::from_sorted(&all, 10).expect("a reference");
             let mut naive = vec![0; edges.bins()];
             edges.count_into(&values, &mut naive);
-            let chunk = |v: &[f32]| Chunk { at: SimTime::ZERO, from: SimTime::ZERO, rows: v.len(), columns: vec![sorted(v)] };
+            let chunk = |v: &[f32]| Chunk { at: SimTime::ZERO, from: SimTime::ZERO, rows: v.len(), columns: vec![sorted(v)], foreign: 0, joint: Vec::new() };
             let (a, b) = (chunk(&values[..cut]), chunk(&values[cut..]));
             prop_assert_eq!(count(&[&a, &b], 0, &edges), Some(naive));
         }

@@ -242,6 +242,12 @@ impl<'a> Place<'a> {
         Self { document: self.document, path }
     }
 
+    /// Whether something is written here.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.document.find(&self.steps()).is_some()
+    }
+
     fn steps(&self) -> Vec<&str> {
         self.path.iter().map(String::as_str).collect()
     }

@@ -8,7 +8,8 @@
 //! A dash that touches letters on both sides belongs to a signal's name; subtraction stands between blanks.
 
 use crate::control::config::{Comparison, Condition, Field, Operand};
-use crate::detect::config::SignalConfig;
+use crate::detect::config::{Level, SignalConfig};
+use crate::detect::two_sample::{Ks, Test};
 use crate::id::SignalId;
 use crate::plan::diagnostic::did_you_mean;
 use std::ops::Range;
@@ -253,10 +254,14 @@ mod tests {
 
     fn signals() -> Vec<SignalConfig> {
         let window = Span::secs(60);
-        let ks = SignalKind::Ks { of: Columns::Score, window, reference: Reference::Baseline, min: 50 };
+        let reference = Reference::Baseline;
+        let ks = SignalKind::comparison(Columns::Score, window, reference, 50, Test::Ks(Ks::default()));
         vec![
-            SignalConfig { name: "latency".into(), kind: SignalKind::LatencyQuantile { quantile: 0.99, window } },
-            SignalConfig { name: "score-drift".into(), kind: ks },
+            SignalConfig::new(
+                "latency",
+                SignalKind::LatencyQuantile { quantile: 0.99, window, level: Level::each(0.95) },
+            ),
+            SignalConfig::new("score-drift", ks),
         ]
     }
 

@@ -1,12 +1,13 @@
 //! Owns the loading of a plan: which file is which, in which order stages run, and how the parts come together.
 
-use crate::control::config::RolloutConfig;
+use crate::control::config::{PolicyConfig, RolloutConfig};
 use crate::id::{Names, VersionId};
-use crate::plan::diagnostic::{Diagnostic, did_you_mean};
+use crate::plan::diagnostic::{Diagnostic, Source, did_you_mean};
 use crate::plan::document::{Document, Place};
 use crate::plan::fault::Fault as WireFault;
 use crate::plan::files::{Files, shown};
 use crate::plan::policy::Policy;
+use crate::plan::resolve::signals::Known;
 use crate::plan::resolve::{self, faults, models, policy, traffic, words};
 use crate::plan::scenario::Scenario;
 use crate::plan::{Foreign, Plan, Vet, policy_schema, scenario_schema, schema};
@@ -50,9 +51,9 @@ pub fn load_from(
         (Some(s), Some(d)) => Some(plant(s, &Place::root(d), &base, files, vet, &mut found)),
         _ => None,
     };
-    let columns = plant.as_ref().and_then(|p| p.columns.as_deref());
+    let known = plant.as_ref().map_or_else(Known::default, Plant::known);
     let policy = match (&policy, &policy_document) {
-        (Some(p), Some(d)) => Some(policy::policy(p, &Place::root(d), columns, &mut found)),
+        (Some(p), Some(d)) => Some(policy::policy(p, &Place::root(d), &known, &mut found)),
         _ => None,
     };
     if let (true, Some(plant), Some(policy), Some(s)) = (found.is_empty(), plant, policy, scenario)
@@ -96,6 +97,18 @@ pub fn load_from(
     found.sort_by(|a, b| (rank(a), &a.file, a.span.start).cmp(&(rank(b), &b.file, b.span.start)));
     found.dedup();
     Err(found)
+}
+
+/// Reads the text of a policy by itself. Names that only a scenario could know (features, outcomes) are taken on trust.
+///
+/// # Errors
+/// All mistakes.
+pub fn policy_alone(file: &str, text: &str) -> Result<PolicyConfig, Vec<Diagnostic>> {
+    let document = Document::parse(Source::new(file, text))?;
+    let mut found = Vec::new();
+    let wire: Option<Policy> = typed(&document, &policy_schema(), &mut found);
+    let policy = wire.map(|wire| policy::policy(&wire, &Place::root(&document), &Known::default(), &mut found));
+    policy.filter(|_| found.is_empty()).ok_or(found)
 }
 
 fn document(path: &Path, files: &mut Files) -> Result<Document, Vec<Diagnostic>> {
@@ -218,6 +231,18 @@ struct Plant {
     columns: Option<Vec<Vec<String>>>,
     /// All of it, if all could be resolved.
     whole: Option<Whole>,
+}
+
+impl Plant {
+    /// What signals of a policy may name.
+    fn known(&self) -> Known<'_> {
+        let names = self.whole.as_ref().map(|whole| &whole.names);
+        Known {
+            columns: self.columns.as_deref(),
+            segments: names.map(|n| n.segments.as_slice()),
+            outcomes: names.map(|n| n.outcomes.as_slice()),
+        }
+    }
 }
 
 struct Whole {

@@ -7,6 +7,7 @@
 //! Each stage reports all mistakes it finds as [`diagnostic::Diagnostic`]s that point into the file they are made in. After
 //! this, nothing can fail because of configuration.
 
+pub mod about;
 pub mod diagnostic;
 pub mod document;
 pub mod expression;
@@ -18,10 +19,11 @@ pub mod policy;
 mod resolve;
 pub mod scenario;
 pub mod schema;
+pub mod signals;
 pub mod table;
 pub mod units;
 
-pub use load::{load, load_from};
+pub use load::{load, load_from, policy_alone};
 
 use crate::artifact::Signature;
 use crate::control::config::{PolicyConfig, RolloutConfig};

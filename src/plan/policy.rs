@@ -2,7 +2,7 @@
 //!
 //! Doc comments here are what editors and `rollcage schema` show.
 
-use crate::plan::scenario::half;
+use crate::plan::signals::Signal;
 use crate::plan::units::{Duration, PositiveDuration, Share};
 use crate::time::Span;
 use schemars::JsonSchema;
@@ -33,128 +33,6 @@ pub struct Policy {
     /// What the controller may do by itself.
     #[serde(default)]
     pub rights: Rights,
-}
-
-/// One signal; each kind offers its own fields to rules.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Signal {
-    /// A latency quantile of answered requests. Fields: value (seconds), n.
-    LatencyQuantile {
-        /// Which quantile.
-        #[serde(default = "p99")]
-        #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-        quantile: f64,
-        /// How far back.
-        window: PositiveDuration,
-    },
-    /// Share of requests without an answer, with a Wilson interval. Fields: value, lower, upper, n.
-    ErrorRate {
-        /// How far back.
-        window: PositiveDuration,
-        /// Two-sided confidence of the interval.
-        #[serde(default = "confidence")]
-        #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-        confidence: f64,
-    },
-    /// Share of right classes among labelled answers, with a Wilson interval. Fields: value, lower, upper, n.
-    Accuracy {
-        /// The newest so many labels.
-        window: LabelWindow,
-        /// Fewer labels than this are no measurement.
-        #[serde(default = "min_labels")]
-        #[schemars(range(min = 1))]
-        min: u32,
-        /// A score at or above this is class 1.
-        #[serde(default = "half")]
-        threshold: Share,
-        /// Two-sided confidence of the interval.
-        #[serde(default = "confidence")]
-        #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-        confidence: f64,
-    },
-    /// Two-sample Kolmogorov-Smirnov, Bonferroni-corrected over columns. Fields: d, p, n.
-    Ks {
-        /// `score`, `features`, `all`, or the name of a feature.
-        of: String,
-        /// How far back.
-        window: PositiveDuration,
-        /// Compared with what.
-        #[serde(default)]
-        reference: Reference,
-        /// Fewer rows than this on either side are no measurement.
-        #[serde(default = "min_rows")]
-        #[schemars(range(min = 2))]
-        min: u32,
-    },
-    /// Population stability index. Fields: value, ratio (value over the threshold calibrated for alpha), n.
-    Psi {
-        /// `score`, `features`, `all`, or the name of a feature.
-        of: String,
-        /// How far back.
-        window: PositiveDuration,
-        /// Compared with what.
-        #[serde(default)]
-        reference: Reference,
-        /// Quantile bins of the reference.
-        #[serde(default = "bins")]
-        #[schemars(range(min = 2, max = 100))]
-        bins: u32,
-        /// False-alarm probability of one look.
-        #[serde(default = "alpha")]
-        #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-        alpha: f64,
-        /// Fewer rows than this on either side are no measurement.
-        #[serde(default = "min_rows")]
-        #[schemars(range(min = 2))]
-        min: u32,
-    },
-    /// A coin, thrown at every look: the null model that any policy must beat. Fields: heads (0 or 1).
-    Coin {
-        /// Probability of heads at one look.
-        share: Share,
-    },
-}
-
-fn p99() -> f64 {
-    0.99
-}
-fn confidence() -> f64 {
-    0.95
-}
-fn min_labels() -> u32 {
-    30
-}
-fn min_rows() -> u32 {
-    50
-}
-fn bins() -> u32 {
-    10
-}
-fn alpha() -> f64 {
-    0.001
-}
-
-/// A window counted in labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LabelWindow {
-    /// The newest so many labels.
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub labels: u32,
-}
-
-/// What a distribution is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reference {
-    /// The version beside it, at the same time.
-    #[default]
-    Baseline,
-    /// The first so much time of traffic, whatever version served it.
-    First(PositiveDuration),
-    /// The version's own first so much time of traffic: what changed since it went out.
-    Own(PositiveDuration),
 }
 
 /// One rule.

@@ -8,8 +8,8 @@
 //! rows). And the relation of inputs to outcomes must be what it was: a drift of inputs among rows that the model knows shows
 //! here, a drift of the concept, or a model that is sure and wrong, does not.
 
-use super::Interval;
 use super::summary::Summary;
+use super::{Interval, two_sided_z};
 
 /// Expected counts at one threshold. Those of scrapes add up by [`LabelFree::merge`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct LabelFree {
     false_negative: f64,
     /// Of the chance to be right.
     confidence: Summary,
+    /// Sums of a², ab, b², where a row adds a to the numerator and b to the denominator of F1.
+    f1_squares: [f64; 3],
     left_out: u64,
 }
 
@@ -28,8 +30,15 @@ impl LabelFree {
     #[must_use]
     pub fn new(threshold: f64) -> Option<Self> {
         let confidence = Summary::default();
-        let none =
-            Self { threshold, true_positive: 0.0, false_positive: 0.0, false_negative: 0.0, confidence, left_out: 0 };
+        let none = Self {
+            threshold,
+            true_positive: 0.0,
+            false_positive: 0.0,
+            false_negative: 0.0,
+            confidence,
+            f1_squares: [0.0; 3],
+            left_out: 0,
+        };
         (!threshold.is_nan()).then_some(none)
     }
 
@@ -37,7 +46,14 @@ impl LabelFree {
     pub fn add(&mut self, probability: f64) {
         if !(0.0..=1.0).contains(&probability) {
             self.left_out += 1;
-        } else if probability >= self.threshold {
+            return;
+        }
+        let yes = f64::from(u8::from(probability >= self.threshold));
+        let (a, b) = (2.0 * probability * yes, probability + yes);
+        for (sum, square) in self.f1_squares.iter_mut().zip([a * a, a * b, b * b]) {
+            *sum += square;
+        }
+        if probability >= self.threshold {
             self.true_positive += probability;
             self.false_positive += 1.0 - probability;
             self.confidence.add(probability);
@@ -57,6 +73,7 @@ impl LabelFree {
         self.false_positive += other.false_positive;
         self.false_negative += other.false_negative;
         self.confidence.merge(&other.confidence);
+        self.f1_squares.iter_mut().zip(other.f1_squares).for_each(|(sum, more)| *sum += more);
         self.left_out += other.left_out;
         true
     }
@@ -103,6 +120,23 @@ impl LabelFree {
     #[must_use]
     pub fn f1(&self) -> Option<f64> {
         ratio(2.0 * self.true_positive, self.false_positive + self.false_negative)
+    }
+
+    /// The interval for [`LabelFree::f1`] over rows like these, cut to `[0, 1]`: F1 is a ratio of two sums over rows, so its
+    /// variance follows by linearisation (W. G. Cochran, Sampling Techniques, 1977, 6.4). `None` where F1 is, below two rows, or
+    /// unless `0 < confidence < 1`.
+    #[must_use]
+    pub fn f1_interval(&self, confidence: f64) -> Option<Interval> {
+        let (f1, z) = (self.f1()?, two_sided_z(confidence)?);
+        let n = self.rows() as f64;
+        if n < 2.0 {
+            return None;
+        }
+        let denominator = 2.0 * self.true_positive + self.false_positive + self.false_negative;
+        let [aa, ab, bb] = self.f1_squares;
+        let residual = (aa - 2.0 * f1 * ab + f1 * f1 * bb).max(0.0) * n / (n - 1.0);
+        let reach = z * residual.sqrt() / denominator;
+        Some(Interval { low: (f1 - reach).max(0.0), high: (f1 + reach).min(1.0) })
     }
 }
 

@@ -40,6 +40,7 @@ pub mod burn_rate;
 pub mod calibration;
 pub mod classification;
 pub mod competing;
+pub mod confidence_sequence;
 pub mod contingency;
 pub mod cramer_von_mises;
 pub mod data_quality;

@@ -141,7 +141,8 @@ const fn is_decision(event: &Event) -> bool {
         | Event::Live { .. }
         | Event::Served { .. }
         | Event::Misbehaved { .. }
-        | Event::Measured(_) => false,
+        | Event::Measured(_)
+        | Event::Unmeasured(_) => false,
         Event::Weights { .. }
         | Event::Ordered(_)
         | Event::OrderEnded(_)

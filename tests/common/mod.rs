@@ -5,7 +5,7 @@ use rollcage::artifact::{Artifact, Signature};
 use rollcage::control::config::{
     Comparison, Condition, Field, OnMissing, Operand, PolicyConfig, Rights, RolloutConfig, Rule,
 };
-use rollcage::detect::config::{SignalConfig, SignalKind};
+use rollcage::detect::config::{Level, SignalConfig, SignalKind};
 use rollcage::digest::Digest;
 use rollcage::event::{Decided, Event, Input, RequestEnd, Verdict, Weight};
 use rollcage::id::{Names, SignalId, SourceId, VersionId};
@@ -162,7 +162,7 @@ pub fn with_stages(mut setup: Setup, stages: &[(u64, f64)]) -> Setup {
 
 /// A policy of these signals and rules, that may do all and otherwise reverts as *hold* would.
 pub fn policy(signals: Vec<(&str, SignalKind)>, rules: Vec<Rule>) -> PolicyConfig {
-    let signals = signals.into_iter().map(|(name, kind)| SignalConfig { name: name.to_owned(), kind }).collect();
+    let signals = signals.into_iter().map(|(name, kind)| SignalConfig::new(name, kind)).collect();
     let rights = Rights { rollbacks: None, cooldown: Span::ZERO };
     PolicyConfig { name: "test".to_owned(), signals, rules, rights, ..PolicyConfig::hold() }
 }
@@ -186,7 +186,7 @@ pub fn rule(name: &str, signal: u16, op: Comparison, limit: f64) -> Rule {
 
 /// Rolls back when the 90 % quantile of latency over one scrape exceeds 50 ms.
 pub fn latency_policy() -> PolicyConfig {
-    let slow = SignalKind::LatencyQuantile { quantile: 0.9, window: Span::secs(15) };
+    let slow = SignalKind::LatencyQuantile { quantile: 0.9, window: Span::secs(15), level: Level::each(0.95) };
     policy(vec![("latency", slow)], vec![rule("slow", 0, Comparison::Greater, 0.05)])
 }
 

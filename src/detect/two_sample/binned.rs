@@ -65,7 +65,7 @@ fn equal_width(rows: usize, pair: &Pair) -> Result<Counts, NoVerdict> {
 }
 
 /// The shares of reference and window.
-fn shares((reference, window): &Counts) -> Result<(Vec<f64>, Vec<f64>), NoVerdict> {
+fn shares(reference: &[u32], window: &[u32]) -> Result<(Vec<f64>, Vec<f64>), NoVerdict> {
     let of = |counts: &[u32], side| divergence::shares(counts).ok_or(NoVerdict::Empty { side });
     Ok((of(reference, Side::Reference)?, of(window, Side::Window)?))
 }
@@ -109,23 +109,30 @@ impl Psi {
     pub(super) const FIELDS: &[&str] = &["value", "threshold", "ratio", "n", "m"];
 
     pub(super) fn evaluate(&self, reference: &[f64], window: &[f64]) -> Verdict {
-        let eps = share(self.eps, "eps")?;
-        let alpha = share(self.alpha, "alpha")?;
         let pair = Pair::present(reference, window, 1)?;
-        let (n, m) = (pair.reference.len(), pair.window.len());
-        let counts = count(self.binning, self.bins, pair)?;
+        let (reference, window) = count(self.binning, self.bins, pair)?;
+        self.of_counts(&reference, &window, self.alpha)
+    }
+
+    /// The fields from the counts of the reference and of the window, with the threshold at `alpha`.
+    ///
+    /// # Errors
+    /// Why there is no verdict.
+    pub fn of_counts(&self, reference: &[u32], window: &[u32], alpha: f64) -> Verdict {
+        let (eps, alpha) = (share(self.eps, "eps")?, share(alpha, "alpha")?);
+        let total = |counts: &[u32]| counts.iter().map(|&c| u64::from(c)).sum::<u64>();
+        let (n, m) = (total(reference), total(window));
         let value = match self.binning {
-            Binning::Quantile => psi::psi(&counts.0, &counts.1, eps),
+            Binning::Quantile => psi::psi(reference, window, eps),
             Binning::Evidently | Binning::Categories => {
-                let (mut p, mut q) = shares(&counts)?;
+                let (mut p, mut q) = shares(reference, window)?;
                 divergence::fill_zeros(&mut p, eps);
                 divergence::fill_zeros(&mut q, eps);
                 divergence::stability_index(&p, &q)
             }
         };
-        let used = counts.0.iter().zip(&counts.1).filter(|(r, w)| **r + **w > 0).count().max(2);
-        let threshold =
-            psi::threshold(n as u64, m as u64, used, alpha).ok_or(NoVerdict::Parameter { name: "alpha" })?;
+        let used = reference.iter().zip(window).filter(|(r, w)| **r + **w > 0).count().max(2);
+        let threshold = psi::threshold(n, m, used, alpha).ok_or(NoVerdict::Parameter { name: "alpha" })?;
         let value = value.ok_or(NoVerdict::Parameter { name: "eps" })?;
         Ok(vec![value, threshold, value / threshold, n as f64, m as f64])
     }
@@ -168,7 +175,10 @@ impl JensenShannon {
         }
         let pair = Pair::present(reference, window, 1)?;
         let (n, m) = (pair.reference.len() as f64, pair.window.len() as f64);
-        let (p, q) = shares(&count(self.binning, self.bins, pair)?)?;
+        let (p, q) = {
+            let (reference, window) = count(self.binning, self.bins, pair)?;
+            shares(&reference, &window)?
+        };
         let nats = divergence::jensen_shannon(&p, &q).ok_or(NoVerdict::Shape)?;
         let divergence = nats / libm::log(self.base);
         Ok(vec![divergence.sqrt(), divergence, n, m])
@@ -212,7 +222,7 @@ impl Hellinger {
         } else {
             count(self.binning, self.bins, pair)?
         };
-        let (p, q) = shares(&counts)?;
+        let (p, q) = shares(&counts.0, &counts.1)?;
         Ok(vec![divergence::hellinger(&p, &q).ok_or(NoVerdict::Shape)?, n, m])
     }
 }
@@ -245,7 +255,10 @@ impl TotalVariation {
     pub(super) fn evaluate(&self, reference: &[f64], window: &[f64]) -> Verdict {
         let pair = Pair::present(reference, window, 1)?;
         let (n, m) = (pair.reference.len() as f64, pair.window.len() as f64);
-        let (p, q) = shares(&count(self.binning, self.bins, pair)?)?;
+        let (p, q) = {
+            let (reference, window) = count(self.binning, self.bins, pair)?;
+            shares(&reference, &window)?
+        };
         Ok(vec![divergence::total_variation(&p, &q).ok_or(NoVerdict::Shape)?, n, m])
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod foreign;
 pub(crate) mod models;
 pub(crate) mod outcomes;
 pub(crate) mod policy;
+pub(crate) mod signals;
 pub(crate) mod traffic;
 pub(crate) mod words;
 

@@ -1,30 +1,26 @@
 //! Owns the resolution of policies: signals by name, rules by text → the controller's configuration.
 
 use crate::control::config::{OnMissing, PolicyConfig, Revert, Rights, Rule};
-use crate::detect::config::{Columns, Reference, SignalConfig, SignalKind};
+use crate::detect::config::SignalConfig;
 use crate::event::{Verdict, Weight};
 use crate::id::SignalId;
-use crate::plan::diagnostic::{Diagnostic, did_you_mean};
+use crate::plan::diagnostic::Diagnostic;
 use crate::plan::document::Place;
 use crate::plan::expression;
-use crate::plan::policy::{self as wire, How, Policy, Signal, Then};
+use crate::plan::policy::{self as wire, How, Policy, Then};
+use crate::plan::resolve::signals::{Known, signal};
 use crate::plan::resolve::small;
 use crate::time::Span;
 
-/// The policy against the columns of each source of traffic (`None` if they are not known).
-pub(crate) fn policy(
-    wire: &Policy,
-    place: &Place<'_>,
-    columns: Option<&[Vec<String>]>,
-    found: &mut Vec<Diagnostic>,
-) -> PolicyConfig {
+/// The policy against what the scenario has.
+pub(crate) fn policy(wire: &Policy, place: &Place<'_>, known: &Known<'_>, found: &mut Vec<Diagnostic>) -> PolicyConfig {
     let signals: Vec<SignalConfig> = wire
         .signals
         .iter()
-        .map(|(name, signal)| {
+        .map(|(name, wire)| {
             let at = place.at("signals").at(name);
             check_name(name, &at, found);
-            SignalConfig { name: name.clone(), kind: kind(signal, &at, columns, found) }
+            signal(name, wire, &at, known, found)
         })
         .collect();
     let rules = wire
@@ -49,75 +45,6 @@ fn check_name(name: &str, place: &Place<'_>, found: &mut Vec<Diagnostic>) {
         let help = "names of signals are letters, digits, `-` and `_`, begin with a letter and are not `baseline`";
         found.push(place.wrong_key(format!("a rule could not read a signal named `{name}`")).help(help));
     }
-}
-
-fn kind(
-    signal: &Signal,
-    place: &Place<'_>,
-    sources: Option<&[Vec<String>]>,
-    found: &mut Vec<Diagnostic>,
-) -> SignalKind {
-    let reference = |r: &wire::Reference| match r {
-        wire::Reference::Baseline => Reference::Baseline,
-        wire::Reference::First(span) => Reference::First(span.0),
-        wire::Reference::Own(span) => Reference::Own(span.0),
-    };
-    match signal {
-        Signal::LatencyQuantile { quantile, window } => {
-            SignalKind::LatencyQuantile { quantile: *quantile, window: window.0 }
-        }
-        Signal::ErrorRate { window, confidence } => SignalKind::ErrorRate { window: window.0, confidence: *confidence },
-        Signal::Accuracy { window, min, threshold, confidence } => {
-            if *min > window.labels {
-                let message =
-                    format!("never a measurement: the window holds {} labels, but {min} are needed", window.labels);
-                found.push(place.at("window").wrong(message).help(format!("`min` is {min} here")));
-            }
-            SignalKind::Accuracy {
-                labels: window.labels as usize,
-                min: *min as usize,
-                threshold: threshold.0,
-                confidence: *confidence,
-            }
-        }
-        Signal::Coin { share } => SignalKind::Coin { share: share.0 },
-        Signal::Ks { of, window, reference: r, min } => SignalKind::Ks {
-            of: columns(of, place, sources, found),
-            window: window.0,
-            reference: reference(r),
-            min: *min as usize,
-        },
-        Signal::Psi { of, window, reference: r, bins, alpha, min } => SignalKind::Psi {
-            of: columns(of, place, sources, found),
-            window: window.0,
-            reference: reference(r),
-            bins: *bins as usize,
-            alpha: *alpha,
-            min: *min as usize,
-        },
-    }
-}
-
-fn columns(of: &str, place: &Place<'_>, sources: Option<&[Vec<String>]>, found: &mut Vec<Diagnostic>) -> Columns {
-    match of {
-        "score" => return Columns::Score,
-        "features" => return Columns::Features,
-        "all" => return Columns::All,
-        _ => {}
-    }
-    let Some([first, rest @ ..]) = sources else { return Columns::Score };
-    let mut names = vec!["score", "features", "all"];
-    names.extend(first.iter().map(String::as_str));
-    let Some(index) = first.iter().position(|c| c == of) else {
-        let help = did_you_mean(of, &names, "it can be");
-        found.push(place.at("of").wrong(format!("unknown feature `{of}`")).label("no such feature").maybe_help(help));
-        return Columns::Score;
-    };
-    if rest.iter().any(|c| c.get(index).is_none_or(|name| name != of)) {
-        let message = format!("not every source of traffic has `{of}` at the same place");
-        found.push(place.at("of").wrong(message).help("look at the score, or at all features"));
-    }
-    Columns::Feature(index)
 }
 
 fn rule(

@@ -73,6 +73,10 @@ fn describe(names: &Names, event: &Event) -> Value {
                 "values": values,
             })
         }
+        Event::Unmeasured(look) => json!({
+            "event": "unmeasured", "signal": names.signal(look.signal), "version": version(look.version),
+            "reason": look.reason,
+        }),
         Event::RuleFired(fired) => json!({
             "event": "rule-fired", "rule": names.rule(fired.rule), "evidence": fired.evidence,
             "evidence_from_s": secs(fired.evidence_from), "evidence_to_s": secs(fired.evidence_to),

@@ -195,7 +195,8 @@ fn policy(out: &mut String, report: &TrialReport) {
             | Event::Replica(_)
             | Event::Loaded { .. }
             | Event::Served { .. }
-            | Event::Measured(_) => continue,
+            | Event::Measured(_)
+            | Event::Unmeasured(_) => continue,
         };
         rows.push((fact.at, text));
     }

@@ -1,0 +1,128 @@
+//! Owns channels: one number per observation, in the order in which observations became known.
+
+use crate::event::{Observations, Outcomes};
+use crate::id::OutcomeId;
+use crate::time::SimTime;
+
+/// What a sequential detector follows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Channel {
+    /// The model's score. As the model gives it.
+    Score,
+    /// A feature as received, by index in the source. Its own unit.
+    Feature(usize),
+    /// How sure the model is: the larger of score and 1 − score. 0.5 to 1 for probabilities.
+    Confidence,
+    /// How long the answer took. Seconds.
+    Latency,
+    /// 1 for a request without an answer, 0 for one that was answered; in order of time.
+    Failure,
+    /// 1 for a wrong class against the label, else 0; when the label comes.
+    Wrong {
+        /// A score at or above this is class 1.
+        threshold: f64,
+    },
+    /// |score − label|, when the label comes. The label's unit.
+    AbsoluteError,
+    /// (score − label)², when the label comes: the Brier loss where scores are probabilities.
+    SquaredError,
+    /// A business outcome, when it is known. 0 or 1, or the declared amount.
+    Outcome(OutcomeId),
+}
+
+/// Values of one scrape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values {
+    /// In order; missing ones are left out.
+    pub values: Vec<f64>,
+    /// When the earliest of the requests they are about ended.
+    pub from: SimTime,
+}
+
+impl Channel {
+    /// Whether features are needed.
+    #[must_use]
+    pub const fn reads_features(&self) -> bool {
+        matches!(self, Self::Feature(_))
+    }
+
+    /// Whether labels are needed.
+    #[must_use]
+    pub const fn reads_labels(&self) -> bool {
+        matches!(self, Self::Wrong { .. } | Self::AbsoluteError | Self::SquaredError)
+    }
+
+    /// Whether its values are 0 or 1. Of an outcome with an amount: whether it happened.
+    #[must_use]
+    pub const fn is_rate(&self) -> bool {
+        matches!(self, Self::Failure | Self::Wrong { .. } | Self::Outcome(_))
+    }
+
+    /// What rows of the log say; `None` for channels that are about something else.
+    #[must_use]
+    pub fn of_rows(&self, batch: &Observations) -> Option<Values> {
+        let present = |values: &mut dyn Iterator<Item = f64>| values.filter(|x| !x.is_nan()).collect::<Vec<f64>>();
+        let values = match self {
+            Self::Score => present(&mut batch.scores.iter().map(|&x| f64::from(x))),
+            Self::Confidence => present(&mut batch.scores.iter().map(|&p| f64::from(p.max(1.0 - p)))),
+            Self::Feature(i) => present(&mut batch.features.get(*i)?.iter().map(|&x| f64::from(x))),
+            Self::Latency => batch.latency.iter().map(|l| l.as_secs_f64()).collect(),
+            Self::Failure => failures(&batch.ended, &batch.unanswered),
+            Self::Wrong { .. } | Self::AbsoluteError | Self::SquaredError | Self::Outcome(_) => return None,
+        };
+        let failed = if matches!(self, Self::Failure) { &batch.unanswered[..] } else { &[] };
+        let from = batch.ended.iter().chain(failed).copied().min().unwrap_or(batch.scraped_at);
+        Some(Values { values, from })
+    }
+
+    /// What labelled answers say: (when it ended, score, label).
+    #[must_use]
+    pub fn of_labelled(&self, pairs: &[(SimTime, f32, f32)]) -> Option<Values> {
+        let value = |&(_, score, label): &(SimTime, f32, f32)| {
+            let (score, label) = (f64::from(score), f64::from(label));
+            match self {
+                Self::Wrong { threshold } => f64::from(u8::from((score >= *threshold) != (label >= 0.5))),
+                Self::AbsoluteError => (score - label).abs(),
+                _ => (score - label) * (score - label),
+            }
+        };
+        let from = pairs.iter().map(|p| p.0).min().filter(|_| self.reads_labels())?;
+        let present = pairs.iter().filter(|(_, score, label)| !score.is_nan() && !label.is_nan());
+        Some(Values { values: present.map(value).collect(), from })
+    }
+
+    /// What a batch of outcomes says.
+    #[must_use]
+    pub fn of_outcomes(&self, batch: &Outcomes) -> Option<Values> {
+        let mine = matches!(self, Self::Outcome(id) if *id == batch.outcome);
+        let from = batch.ended.iter().copied().min().filter(|_| mine)?;
+        Some(Values { values: batch.values.iter().map(|&x| f64::from(x)).filter(|x| !x.is_nan()).collect(), from })
+    }
+}
+
+/// 0 for each answered request and 1 for each without an answer, both in order of time.
+fn failures(answered: &[SimTime], unanswered: &[SimTime]) -> Vec<f64> {
+    let mut out = Vec::with_capacity(answered.len() + unanswered.len());
+    let mut failed = unanswered.iter().peekable();
+    for end in answered {
+        while failed.next_if(|f| *f < end).is_some() {
+            out.push(1.0);
+        }
+        out.push(0.0);
+    }
+    out.extend(failed.map(|_| 1.0));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_stand_where_they_happened() {
+        let t = |n: u64| SimTime(n);
+        assert_eq!(failures(&[t(1), t(4)], &[t(2), t(3), t(9)]), [0.0, 1.0, 1.0, 0.0, 1.0]);
+        assert_eq!(failures(&[], &[t(2)]), [1.0]);
+        assert_eq!(failures(&[t(2)], &[]), [0.0]);
+    }
+}

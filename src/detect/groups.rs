@@ -1,0 +1,107 @@
+//! Owns fairness: shares by group of users, and the groups that differ most.
+
+use crate::detect::Measurement;
+use crate::detect::config::{Disparity, Fairness};
+use crate::detect::labelled::Pair;
+use crate::detect::ring::{Ring, Slice};
+use crate::detect::verdict::NoVerdict;
+use crate::event::Observations;
+use crate::id::VersionId;
+use crate::stats::fairness::Spread;
+use crate::stats::proportion::Share;
+use crate::time::{SimTime, Span};
+
+/// Those that get class 1, by group.
+type Counts = Vec<Share>;
+
+/// What each scrape brought of each group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Groups {
+    ring: Ring<Counts>,
+}
+
+impl Groups {
+    /// Nothing seen yet.
+    #[must_use]
+    pub const fn new(keep: Span) -> Self {
+        Self { ring: Ring::new(keep) }
+    }
+
+    /// Counts a batch.
+    pub fn take(&mut self, config: &Fairness, batch: &Observations) {
+        if config.disparity != Disparity::DemographicParity {
+            return;
+        }
+        let Some(from) = batch.ended.iter().copied().min() else { return };
+        let mut counts = vec![Share::default(); config.names.len()];
+        for (&segment, &score) in batch.segments.iter().zip(&batch.scores).filter(|(_, score)| !score.is_nan()) {
+            if let Some(count) = config.group(segment).and_then(|g| counts.get_mut(usize::from(g))) {
+                count.add(f64::from(score) >= config.threshold);
+            }
+        }
+        self.ring.push(batch.version, Slice { at: batch.scraped_at, from, what: counts });
+    }
+
+    /// The groups that differ most, with an interval for the spread of the true rates. `pairs`: the newest labelled answers of the version.
+    ///
+    /// # Errors
+    /// When fewer than two groups have the minimum.
+    pub fn look<'a>(
+        &self,
+        config: &Fairness,
+        version: VersionId,
+        pairs: impl Iterator<Item = &'a Pair>,
+        at: SimTime,
+        confidence: f64,
+    ) -> Result<Measurement, NoVerdict> {
+        let mut counts: Counts = vec![Share::default(); config.names.len()];
+        let mut from = at;
+        match config.disparity {
+            Disparity::DemographicParity => {
+                for slice in self.ring.over(version, config.window, at) {
+                    from = from.min(slice.from);
+                    counts.iter_mut().zip(&slice.what).for_each(|(sum, n)| sum.merge(n));
+                }
+            }
+            Disparity::EqualOpportunity => {
+                for pair in pairs {
+                    let (class, truth) = pair.classes(config.threshold);
+                    let group = config.group(pair.segment).and_then(|g| counts.get_mut(usize::from(g)));
+                    if let (true, Some(count)) = (truth, group) {
+                        from = from.min(pair.ended);
+                        count.add(class);
+                    }
+                }
+            }
+        }
+        let (values, pair) = spread(&counts, config.min, confidence)?;
+        Ok(Measurement { values, from, column: Some(pair.0 * config.names.len() + pair.1) })
+    }
+}
+
+/// Value, lower, upper, ratio, n of the smaller group; and which two, the better off first.
+fn spread(counts: &[Share], min: u64, confidence: f64) -> Result<(Vec<f64>, (usize, usize)), NoVerdict> {
+    let groups = counts.iter().enumerate().map(|(group, share)| (group as u32, *share));
+    let spread = Spread::of(groups, min).ok_or(NoVerdict::OneGroup)?;
+    let interval = spread.interval(confidence).ok_or(NoVerdict::OneGroup)?;
+    let ((low, worst), (high, best)) =
+        spread.compared.first().zip(spread.compared.last()).ok_or(NoVerdict::OneGroup)?;
+    let n = worst.trials.min(best.trials) as f64;
+    let values = vec![spread.difference(), interval.low, interval.high, spread.ratio().unwrap_or(1.0), n];
+    Ok((values, (*high as usize, *low as usize)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_of_three_decides_nothing() {
+        let counts = |counts: &[(u64, u64)]| counts.iter().map(|&(k, n)| Share::new(k, n)).collect::<Vec<_>>();
+        assert_eq!(spread(&counts(&[(3, 3), (50, 100)]), 30, 0.95), Err(NoVerdict::OneGroup));
+        let (values, pair) = spread(&counts(&[(3, 3), (50, 100), (20, 100)]), 30, 0.95).unwrap();
+        assert_eq!(pair, (1, 2));
+        assert!((values[0] - 0.3).abs() < 1e-15 && (values[3] - 0.4).abs() < 1e-15, "{values:?}");
+        assert!(values[1] > 0.15 && values[2] < 0.45 && values[4] == 100.0, "{values:?}");
+    }
+}

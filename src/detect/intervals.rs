@@ -1,0 +1,90 @@
+//! Owns confidence sequences over a channel: an interval for a mean that covers at all looks together.
+
+use crate::stats::confidence_sequence::{BetaBinomial, EmpiricalBernstein};
+
+/// How a confidence sequence is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IntervalConfig {
+    /// By which construction.
+    pub method: Method,
+    /// The chance that the interval ever misses.
+    pub alpha: f64,
+}
+
+/// A construction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// For values within bounds; others are taken as the nearer end.
+    EmpiricalBernstein {
+        /// The least value.
+        low: f64,
+        /// The greatest value.
+        high: f64,
+    },
+    /// For rates: anything but 0 counts as an event.
+    BetaBinomial {
+        /// The number of observations at which the interval is narrowest.
+        tuned_for: u64,
+    },
+}
+
+/// A confidence sequence under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Interval {
+    method: Method,
+    state: State,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    Bernstein(Box<EmpiricalBernstein>),
+    Binomial(BetaBinomial),
+    /// A configuration that cannot work.
+    Idle,
+}
+
+impl IntervalConfig {
+    /// A sequence that has seen nothing.
+    #[must_use]
+    pub fn start(&self) -> Interval {
+        let state = match self.method {
+            Method::EmpiricalBernstein { .. } => {
+                EmpiricalBernstein::new(self.alpha).map(|s| State::Bernstein(Box::new(s)))
+            }
+            Method::BetaBinomial { tuned_for } => BetaBinomial::new(self.alpha, tuned_for as f64).map(State::Binomial),
+        };
+        Interval { method: self.method, state: state.unwrap_or(State::Idle) }
+    }
+}
+
+impl Interval {
+    /// Takes an observation; NaN is left out.
+    pub fn add(&mut self, x: f64) {
+        if x.is_nan() {
+            return;
+        }
+        match (&mut self.state, self.method) {
+            (State::Bernstein(s), Method::EmpiricalBernstein { low, high }) => {
+                s.add(((x - low) / (high - low)).clamp(0.0, 1.0));
+            }
+            (State::Binomial(s), _) => s.add(x != 0.0),
+            _ => {}
+        }
+    }
+
+    /// Value, lower, upper, n; `None` before the first observation.
+    #[must_use]
+    pub fn values(&self) -> Option<Vec<f64>> {
+        let (mean, around, n) = match &self.state {
+            State::Bernstein(s) => (s.mean()?, s.interval()?, s.count()),
+            State::Binomial(s) => (s.mean()?, s.interval()?, s.count()),
+            State::Idle => return None,
+        };
+        let (low, high) = match self.method {
+            Method::EmpiricalBernstein { low, high } => (low, high),
+            Method::BetaBinomial { .. } => (0.0, 1.0),
+        };
+        let scaled = |x: f64| low + x * (high - low);
+        Some(vec![scaled(mean), scaled(around.low), scaled(around.high), n as f64])
+    }
+}

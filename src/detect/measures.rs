@@ -1,0 +1,195 @@
+//! Owns measures of how good answers are: against late labels, from confidence alone, and by what users do afterwards.
+
+use crate::detect::Measurement;
+use crate::detect::config::{Estimated, Quality};
+use crate::detect::labelled::Pair;
+use crate::detect::ring::{Ring, Slice};
+use crate::detect::service::share;
+use crate::detect::verdict::NoVerdict;
+use crate::event::{Observations, Outcomes};
+use crate::id::VersionId;
+use crate::stats::Interval;
+use crate::stats::auc::Auc;
+use crate::stats::calibration::CalibrationBins;
+use crate::stats::classification::Confusion;
+use crate::stats::label_free::LabelFree;
+use crate::stats::summary::Summary;
+use crate::time::{SimTime, Span};
+
+/// A measure over labelled answers. Pairs with a missing score or label are left out.
+///
+/// # Errors
+/// When there are fewer than `min`, or only one class.
+pub fn labelled<'a>(
+    measure: Quality,
+    pairs: impl Iterator<Item = &'a Pair>,
+    min: usize,
+    threshold: f64,
+    confidence: f64,
+) -> Result<Measurement, NoVerdict> {
+    let pairs: Vec<&Pair> = pairs.filter(|p| !p.score.is_nan() && !p.label.is_nan()).collect();
+    let from = pairs.iter().map(|p| p.ended).min().ok_or(NoVerdict::Empty)?;
+    if pairs.len() < min {
+        return Err(NoVerdict::TooFew { got: pairs.len() as u64, need: min as u64 });
+    }
+    let n = pairs.len() as f64;
+    let confusion = || {
+        let mut counts = Confusion::default();
+        for pair in &pairs {
+            let (class, truth) = pair.classes(threshold);
+            counts.add(class, truth);
+        }
+        counts
+    };
+    let values = match measure {
+        Quality::Accuracy => {
+            let right = confusion().accuracy();
+            share(right.events, right.trials, confidence).ok_or(NoVerdict::Empty)?
+        }
+        Quality::F1 => {
+            let counts = confusion();
+            let interval = counts.f1_interval(confidence).ok_or(NoVerdict::OneClass)?;
+            vec![counts.f1().ok_or(NoVerdict::OneClass)?, interval.low, interval.high, n]
+        }
+        Quality::Auc => {
+            let scores: Vec<f32> = pairs.iter().map(|p| p.score).collect();
+            let labels: Vec<bool> = pairs.iter().map(|p| p.label >= 0.5).collect();
+            let auc = Auc::of(&scores, &labels).ok_or(NoVerdict::OneClass)?;
+            let interval = auc.interval(confidence).ok_or(NoVerdict::OneClass)?;
+            vec![auc.area, interval.low, interval.high, n]
+        }
+        Quality::Calibration { bins } => {
+            let mut counts = CalibrationBins::equal_width(bins).ok_or(NoVerdict::Empty)?;
+            pairs.iter().for_each(|p| counts.add(f64::from(p.score), p.label >= 0.5));
+            // Scores that are no probabilities can promise nothing.
+            let brier = counts.brier().ok_or(NoVerdict::NotFinite)?;
+            let ece = counts.expected_calibration_error().unwrap_or(f64::NAN);
+            let around = counts.brier_interval(confidence);
+            let Interval { low, high } = around.unwrap_or(Interval { low: 0.0, high: 1.0 });
+            let p = counts.spiegelhalter().map_or(1.0, |test| test.p);
+            vec![brier.score, low, high, ece, p, counts.rows() as f64]
+        }
+    };
+    Ok(Measurement { values, from, column: None })
+}
+
+/// What confidence promises, scrape by scrape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimates {
+    threshold: f64,
+    ring: Ring<LabelFree>,
+}
+
+impl Estimates {
+    /// Nothing seen yet.
+    #[must_use]
+    pub const fn new(keep: Span, threshold: f64) -> Self {
+        Self { threshold, ring: Ring::new(keep) }
+    }
+
+    /// Takes the scores of a batch.
+    pub fn take(&mut self, batch: &Observations) {
+        let from = batch.ended.iter().copied().min();
+        let Some((from, mut expected)) = from.zip(LabelFree::new(self.threshold)) else { return };
+        batch.scores.iter().for_each(|&p| expected.add(f64::from(p)));
+        self.ring.push(batch.version, Slice { at: batch.scraped_at, from, what: expected });
+    }
+
+    /// The estimate over a window.
+    ///
+    /// # Errors
+    /// When there are fewer than `min` scores.
+    pub fn look(
+        &self,
+        measure: Estimated,
+        version: VersionId,
+        window: Span,
+        min: usize,
+        at: SimTime,
+        confidence: f64,
+    ) -> Result<Measurement, NoVerdict> {
+        let slices = self.ring.over(version, window, at);
+        let from = slices.clone().map(|s| s.from).min().ok_or(NoVerdict::Empty)?;
+        let mut all = LabelFree::new(self.threshold).ok_or(NoVerdict::Empty)?;
+        // Of one threshold all of them.
+        let _ = slices.map(|s| all.merge(&s.what)).all(|merged| merged);
+        let n = all.rows();
+        if n < min as u64 {
+            return Err(NoVerdict::TooFew { got: n, need: min as u64 });
+        }
+        let (value, interval) = match measure {
+            Estimated::Accuracy => (all.accuracy(), all.accuracy_interval(confidence)),
+            Estimated::F1 => (all.f1(), all.f1_interval(confidence)),
+        };
+        let (value, Interval { low, high }) = value.zip(interval).ok_or(NoVerdict::OneClass)?;
+        Ok(Measurement { values: vec![value, low, high, n as f64], from, column: None })
+    }
+}
+
+/// Sums of one outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct OutcomeSum {
+    summary: Summary,
+    ones: u64,
+    /// Values other than 0 and 1.
+    amounts: u64,
+}
+
+/// A business outcome, scrape by scrape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutcomeSums {
+    ring: Ring<OutcomeSum>,
+}
+
+impl OutcomeSums {
+    /// Nothing seen yet.
+    #[must_use]
+    pub const fn new(keep: Span) -> Self {
+        Self { ring: Ring::new(keep) }
+    }
+
+    /// Takes a batch.
+    pub fn take(&mut self, batch: &Outcomes) {
+        let Some(from) = batch.ended.iter().copied().min() else { return };
+        let mut sum = OutcomeSum::default();
+        for &value in &batch.values {
+            sum.summary.add(f64::from(value));
+            sum.ones += u64::from(value == 1.0);
+            sum.amounts += u64::from(value != 0.0 && value != 1.0);
+        }
+        self.ring.push(batch.version, Slice { at: batch.scraped_at, from, what: sum });
+    }
+
+    /// The rate (Wilson's interval) if all values are 0 or 1, else the mean (Student's).
+    ///
+    /// # Errors
+    /// When there are fewer than `min` values.
+    pub fn look(
+        &self,
+        version: VersionId,
+        window: Span,
+        min: usize,
+        at: SimTime,
+        confidence: f64,
+    ) -> Result<Measurement, NoVerdict> {
+        let slices = self.ring.over(version, window, at);
+        let from = slices.clone().map(|s| s.from).min().ok_or(NoVerdict::Empty)?;
+        let mut all = OutcomeSum::default();
+        for slice in slices {
+            all.summary.merge(&slice.what.summary);
+            all.ones += slice.what.ones;
+            all.amounts += slice.what.amounts;
+        }
+        let n = all.summary.count();
+        if n < min as u64 {
+            return Err(NoVerdict::TooFew { got: n, need: min as u64 });
+        }
+        let values = if all.amounts == 0 {
+            share(all.ones, n, confidence).ok_or(NoVerdict::Empty)?
+        } else {
+            let interval = all.summary.mean_interval(confidence).ok_or(NoVerdict::TooFew { got: n, need: 2 })?;
+            vec![all.summary.mean().unwrap_or(f64::NAN), interval.low, interval.high, n as f64]
+        };
+        Ok(Measurement { values, from, column: None })
+    }
+}
