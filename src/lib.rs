@@ -81,6 +81,11 @@
 //! the same luck: *common random numbers*. One uniform makes one variate by inversion ([`world::distribution`]). Damage to a
 //! model is fixed by the scenario's own seed, not by the trial's.
 //!
+//! What users do after a request (an *outcome*, [`world::config::OutcomeConfig`]) has a stream named after source and outcome and
+//! belongs to the request, too: one uniform, held against the chance after a right answer, a wrong one, or none. It is drawn where
+//! ends are counted, so that both drivers have it, and needs no digest: what is drawn is a function of the seed, what becomes of
+//! it one of how the request ended.
+//!
 //! # Determinism
 //!
 //! Three digests identify a run ([`trace::Digests`]; made in [`trace::recorder`]):
@@ -151,7 +156,12 @@
 //! - **A replica that is stopped or cut off keeps its users at the door**: nobody sheds or serves there, they wait until it
 //!   goes on or their patience ends, and until then the router counts them as its load. In a stall the work under way stands
 //!   still; behind a cut it goes on, and its answers wait.
-//! - **Labels ride the scrapes**, so they need no class of their own in the total order.
+//! - **Labels and outcomes ride the scrapes**, so they need no class of their own in the total order. Those of a lost scrape come
+//!   with the next.
+//! - **A log tells when requests failed, too**, beside its rows: detectors that go request by request need the order of both.
+//! - **A scrape says what a replica may use** ([`event::Capacity`]): whoever makes shares of gauges needs no configuration.
+//! - **Simulated processor time is slot time**: what a stopped process does not do is not counted, what nobody waits for any more
+//!   is. A live replica's is that of its process, in which a slot that only holds on uses none.
 //! - **Signals compare with one of three references** ([`detect::config::Reference`]): the *baseline* version at the same time,
 //!   the *first* minutes of traffic, or the version's *own* beginning. What happens to both versions shows in the second, what
 //!   happened to one since it went out in the third.
@@ -173,7 +183,7 @@
 //! - No clock, no thread, no IO, no draw in [`control`]; it is driven by five calls
 //!   ([`control::strategy::native::Controller`]).
 //! - No truth in an [`event::Input`]: labels arrive late and some never; what is in [`event::RequestEnd`] never reaches a
-//!   controller.
+//!   controller. Outcomes tell of it what users did, and exist only where a scenario declares them.
 //! - No configuration error after a [`plan::Plan`] exists; whatever can be wrong is said with its place in the file, all at
 //!   once.
 //! - No signal is ever set by a fault.

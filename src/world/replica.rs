@@ -53,9 +53,9 @@ pub struct Replica {
     /// Busy slots.
     pub busy: u32,
     /// Slot time used up to `used_by`.
-    pub used: Span,
+    used: Span,
     /// Until when slot time is accounted for.
-    pub used_by: SimTime,
+    used_by: SimTime,
     /// Counts its scheduled events: its own part of the total order.
     pub seq: u64,
     /// Faults that stop its process.

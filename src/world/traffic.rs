@@ -368,8 +368,7 @@ impl SourceStream {
 
 /// The sources of a plant, by [`SourceId`]: (name, the declared source whose schema it has); declared sources first, then those
 /// that surges add, in order of declaration.
-#[must_use]
-pub fn names(config: &WorldConfig) -> Vec<(String, SourceId)> {
+pub(crate) fn names(config: &WorldConfig) -> Vec<(String, SourceId)> {
     let declared = config.sources.iter().enumerate().map(|(i, source)| (source.name.clone(), SourceId(i as u16)));
     let added = config.faults.iter().filter_map(|fault| match &fault.effect {
         Effect::Surge { source, .. } => {
@@ -380,8 +379,8 @@ pub fn names(config: &WorldConfig) -> Vec<(String, SourceId)> {
     declared.chain(added).collect()
 }
 
-/// The streams of a run, in the order of [`names`]: (name, the declared source whose schema it has, stream). Nothing is drawn
-/// yet.
+/// The streams of a run, by [`SourceId`]: (name, the declared source whose schema it has, stream); declared sources first,
+/// then those that surges add, in order of declaration. Nothing is drawn yet.
 #[must_use]
 pub fn streams(faults: &Faults, seed: Seed) -> Vec<(String, SourceId, SourceStream)> {
     let config = faults.config();
