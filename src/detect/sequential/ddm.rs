@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 /// `warm_start` observations. Everything begins anew after an alarm. As river 0.23 has it.
 ///
 /// * Units: none; observations are errors (1 wrong, 0 right).
-/// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of {ARL} observations. They are not
-///   spread evenly: most come early after a start, when `p_min` is a lucky low.
-/// * Blind to: improvement; the longer the past, the less: the rate since the start hardly moves any more, so that the delay
-///   grows in proportion to the time before the change.
+/// * False alarms: errors with probability 0.05 and independent, at the defaults, 54 percent of fresh starts alarm within
+///   1 000 observations and 60 percent within 10 000 (measured), for `p_min` is a lucky low then; one that has not hardly ever
+///   will: none in 60 million. A mean run length says nothing here.
+/// * Blind to: improvement; more and more to everything: the rate since the start hardly moves any more after a long past, so
+///   that the delay grows with the time before the change.
 /// * Memory: constant, below 200 bytes.
 /// * Source: Gama et al., SBIA 2004, LNCS 3171, 286-295.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,7 +51,7 @@ impl DdmConfig {
             warning_threshold: self.warning_threshold,
             drift_threshold: self.drift_threshold,
             p: Mean::NONE,
-            sum: f64::NAN,
+            sum: 0.0,
             best: None,
             warned: false,
             alarmed: false,
@@ -97,7 +98,7 @@ impl Detector for Ddm {
     }
 
     fn reading(&self) -> Reading {
-        let threshold = self.best.map_or(f64::NAN, |(p, s)| p + self.drift_threshold * s);
+        let threshold = self.best.map_or(f64::INFINITY, |(p, s)| p + self.drift_threshold * s);
         Reading { statistic: self.sum, threshold, seen: self.p.n as u64 }
     }
 

@@ -83,7 +83,7 @@ impl EDetectorConfig {
             lambdas: self.lambdas.clone(),
             up: vec![0.0; bets(self.mode.up())],
             down: vec![0.0; bets(self.mode.down())],
-            value: f64::NAN,
+            value: 0.0,
             seen: 0,
         };
         detector.begin();

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 /// anew after an alarm. As frouros 0.9 has it.
 ///
 /// * Units: none; observations are errors (1 wrong, 0 right).
-/// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of {ARL} observations. The polynomials
-///   were fitted for `lambda` = 0.2 and error rates below one half.
+/// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of 290 observations (measured) where 400
+///   are asked for. The polynomials were fitted for `lambda` = 0.2 and error rates below one half.
 /// * Blind to: improvement; slow drift, which the rate since the start follows.
 /// * Memory: constant, below 200 bytes.
 /// * Source: Ross et al., Pattern Recognition Letters 33 (2012) 191-198.
@@ -60,14 +60,14 @@ impl EcddConfig {
     pub(super) fn start(&self) -> Ecdd {
         Ecdd {
             lambda: self.lambda,
-            polynomial: polynomial(self.average_run_length).unwrap_or([f64::NAN; 5]),
+            polynomial: polynomial(self.average_run_length).unwrap_or_default(),
             warning_level: self.warning_level,
             min: f64::from(self.min_num_instances),
             n: 0.0,
             p: 0.0,
             z: 0.0,
             left: 1.0,
-            margin: f64::NAN,
+            margin: f64::INFINITY,
             warned: false,
             alarmed: false,
         }
@@ -86,7 +86,7 @@ pub(super) struct Ecdd {
     z: f64,
     /// `(1 - lambda)^(2n)`.
     left: f64,
-    /// `L s`.
+    /// `L s`; infinite before the first decision.
     margin: f64,
     warned: bool,
     alarmed: bool,
@@ -97,7 +97,7 @@ impl Detector for Ecdd {
 
     fn step(&mut self, x: f64) -> Step {
         if self.alarmed {
-            (self.n, self.p, self.z, self.left, self.margin) = (0.0, 0.0, 0.0, 1.0, f64::NAN);
+            (self.n, self.p, self.z, self.left, self.margin) = (0.0, 0.0, 0.0, 1.0, f64::INFINITY);
         }
         let rest = 1.0 - self.lambda;
         self.n += 1.0;

@@ -56,7 +56,18 @@ impl EwmaConfig {
     pub(super) fn start(&self) -> Ewma {
         let band = self.limit * self.sigma;
         let (mu0, lambda, exact) = (self.mu0, self.lambda, self.exact_limits);
-        Ewma { mu0, lambda, band, exact, mode: self.mode, z: mu0, left: 1.0, limit: f64::NAN, seen: 0, alarmed: false }
+        Ewma {
+            mu0,
+            lambda,
+            band,
+            exact,
+            mode: self.mode,
+            z: mu0,
+            left: 1.0,
+            limit: f64::INFINITY,
+            seen: 0,
+            alarmed: false,
+        }
     }
 }
 

