@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(r.cpu(SimTime(14)), Span(4 + 2));
         assert!(r.abandon(0, token).is_some());
         assert_eq!(r.cpu(SimTime(16)), Span(6 + 4), "the user has given up, the work goes on");
-        assert!(r.complete(0, token, SimTime(19)).is_none(), "not done yet");
+        assert!(r.complete(0, token, SimTime(16)).is_none(), "not done yet");
         // Stopped twice, going on when nobody holds it any more: 17 to 30.
         r.stall(SimTime(17));
         r.stall(SimTime(18));
