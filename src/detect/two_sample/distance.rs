@@ -39,7 +39,7 @@ impl Welch {
 ///
 /// Source: L. N. Vaserstein 1969; scipy's `wasserstein_distance`; evidently's normed form.
 ///
-/// No p-value: even without a change the distance is above 0 and falls only with the root of the number of rows, so a
+/// Blind to what leaves values where they are, and no p-value: even without a change the distance is above 0 and falls only with the root of the number of rows, so a
 /// threshold for one window size is wrong for another. One far outlier moves it as much as a shift of everything.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Wasserstein {
@@ -87,8 +87,8 @@ impl Wasserstein {
 /// Source: G. J. Székely and M. L. Rizzo, Journal of Statistical Planning and Inference 143 (2013) 1249-1272; scipy's
 /// `energy_distance`.
 ///
-/// No p-value, and above 0 without a change: as with [`Wasserstein`], thresholds belong to a window size. A spike in few rows
-/// counts little.
+/// Blind to a spike in few rows, which counts little. No p-value, and above 0 without a change: as with [`Wasserstein`],
+/// thresholds belong to a window size.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Energy {}
 
