@@ -3,7 +3,7 @@
 //! One file a detector; each says what it computes, in which units, from which source, how much memory it takes, what it is
 //! blind to and how often it alarms for nothing at its defaults. **Compare detectors at the same average run length only**
 //! (mean number of observations until a false alarm): defaults differ in it by a factor of thousands. False alarms that a text
-//! calls measured are of independent observations, 60 million in one go or 3 000 fresh starts.
+//! calls measured are of independent observations, 60 million in one go (KSWIN: 5 million) or 3 000 fresh starts.
 //!
 //! # Conventions
 //! * After an alarm a detector starts anew with the next observation, so that its state can still be read; what that means is
