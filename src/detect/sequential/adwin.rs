@@ -207,6 +207,10 @@ impl Adwin {
         self.variance -= oldest.variance + size * self.width * off * off / (size + self.width);
     }
 
+    fn mean(&self) -> f64 {
+        if self.width > 0.0 { self.total / self.width } else { 0.0 }
+    }
+
     /// Drops the oldest observations while two parts differ.
     fn look(&mut self) -> bool {
         let mut dropped = false;
@@ -252,11 +256,5 @@ impl Detector for Adwin {
     fn heap(&self) -> usize {
         let rows: usize = self.rows.iter().map(|row| row.capacity() * size_of::<Bucket>()).sum();
         rows + self.rows.capacity() * size_of::<Vec<Bucket>>()
-    }
-}
-
-impl Adwin {
-    fn mean(&self) -> f64 {
-        if self.width > 0.0 { self.total / self.width } else { 0.0 }
     }
 }

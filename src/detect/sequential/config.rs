@@ -152,32 +152,33 @@ pub struct BadParameter {
     pub rule: &'static str,
 }
 
-/// The largest size that a parameter or an observation in the metric's unit may have, so that squares stay finite.
-pub(super) const LARGEST: f64 = 1e150;
+/// The largest size of an observation or a level in the metric's unit. With scales between its root and the root's reciprocal,
+/// squares of standardised observations and their sums stay finite.
+pub(super) const LARGEST: f64 = 1e100;
 
 /// `Err` unless `holds`.
 pub(super) const fn must(holds: bool, parameter: &'static str, rule: &'static str) -> Result<(), BadParameter> {
     if holds { Ok(()) } else { Err(BadParameter { parameter, rule }) }
 }
 
-/// A level: any finite number of up to 1e150.
+/// A level.
 pub(super) fn level(parameter: &'static str, value: f64) -> Result<(), BadParameter> {
-    must(value.abs() <= LARGEST, parameter, "a number between -1e150 and 1e150")
+    must(value.abs() <= LARGEST, parameter, "a number between -1e100 and 1e100")
 }
 
-/// A scale or a threshold: positive, and neither it nor its reciprocal above 1e150.
+/// A scale or a threshold.
 pub(super) fn positive(parameter: &'static str, value: f64) -> Result<(), BadParameter> {
-    must((LARGEST.recip()..=LARGEST).contains(&value), parameter, "positive, between 1e-150 and 1e150")
+    must((1e-50..=1e50).contains(&value), parameter, "positive, between 1e-50 and 1e50")
 }
 
 /// An allowance: not negative.
 pub(super) fn not_negative(parameter: &'static str, value: f64) -> Result<(), BadParameter> {
-    must((0.0..=LARGEST).contains(&value), parameter, "0 or more, up to 1e150")
+    must((0.0..=LARGEST).contains(&value), parameter, "0 or more, up to 1e100")
 }
 
-/// A probability that is neither 0 nor 1.
+/// A probability that is neither 0 nor 1, nor so small that its reciprocal is infinite.
 pub(super) fn share(parameter: &'static str, value: f64) -> Result<(), BadParameter> {
-    must(value > 0.0 && value < 1.0, parameter, "above 0 and below 1")
+    must((1e-300..1.0).contains(&value), parameter, "above 0 and below 1")
 }
 
 /// A weight of an average: above 0, up to 1.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 ///   observation on and `sigma` is not too small.
 /// * Blind to: a change late in a long stream, which has to move the mean of all: it tests a mean, it does not wait for a change.
 ///   A `theta0` off by little is found for certain, in the end. Shifts far from `tau` in size are found later than they could be.
-/// * Memory: constant, below 200 bytes.
+/// * Memory: constant.
 /// * Source: Robbins, Annals of Mathematical Statistics 41 (1970) 1397-1409; Johari et al., Operations Research 70 (2022)
 ///   1806-1821.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -98,9 +98,9 @@ impl Detector for Msprt {
         self.n += 1.0;
         self.sum += (x - self.theta0) / self.sigma;
         // In units of sigma: v/sigma^2 = 1 + n (tau/sigma)^2.
-        let square = self.ratio * self.ratio;
-        let v = 1.0 + self.n * square;
-        self.log = square * self.sum * self.sum / (2.0 * v) - 0.5 * libm::log(v);
+        let v = 1.0 + self.n * self.ratio * self.ratio;
+        let z = self.ratio * self.sum / v.sqrt();
+        self.log = 0.5 * (z * z - libm::log(v));
         self.highest = self.highest.max(self.log);
         Step::alarm(self.rejects())
     }
