@@ -32,6 +32,7 @@ pub mod histogram;
 pub mod ks;
 pub mod ks_ranks;
 pub mod normal;
+pub mod oracle;
 pub mod proportion;
 pub mod psi;
 pub(crate) mod quadrature;

@@ -6,6 +6,7 @@
 
 mod arl;
 mod harness;
+mod oracle;
 
 use harness::{Folder, Report};
 use std::io::Write;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 type Runner = fn(&Folder, &str, &serde_json::Value, &mut Report) -> Result<(), String>;
 
 /// Which document is whose.
-const RUNNERS: &[(&str, Runner)] = &[("arl-v1", arl::run)];
+const RUNNERS: &[(&str, Runner)] = &[("arl-v1", arl::run), ("oracle-v1", oracle::run)];
 
 fn folder() -> Folder {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference");
