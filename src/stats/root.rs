@@ -10,7 +10,7 @@ const STEPS_MAX: usize = 200;
 /// P. Jarratt, BIT 11 (1971) 168-174), and a bisection whenever three secant steps have not halved the bracket.
 pub(crate) fn increasing(mut low: f64, mut high: f64, tolerance: f64, mut f: impl FnMut(f64) -> f64) -> f64 {
     let (mut below, mut above) = (f(low), f(high));
-    if !(below < 0.0) {
+    if below >= 0.0 || below.is_nan() {
         return low;
     }
     if above <= 0.0 {
@@ -53,11 +53,15 @@ mod tests {
 
     #[test]
     fn roots_are_found_in_few_steps_of_smooth_steep_and_stepped_functions() {
-        let cases: [(&str, fn(f64) -> f64, f64, usize); 4] = [
-            ("smooth", |x| libm::exp(x) - 2.0, std::f64::consts::LN_2, 20),
-            ("cubic", |x| x * x * x - 1e-9, 1e-3, 80),
-            ("steep", |x| libm::exp(9.0 * x) - 1e30, 30.0 * std::f64::consts::LN_10 / 9.0, 120),
-            ("step", |x| if x < 1.75 { -1.0 } else { 5.0 }, 1.75, 120),
+        let smooth = |x: f64| libm::exp(x) - 2.0;
+        let cubic = |x: f64| x * x * x - 1e-9;
+        let steep = |x: f64| libm::exp(9.0 * x) - 1e30;
+        let step = |x: f64| if x < 1.75 { -1.0 } else { 5.0 };
+        let cases: [(&str, &dyn Fn(f64) -> f64, f64, usize); 4] = [
+            ("smooth", &smooth, std::f64::consts::LN_2, 20),
+            ("cubic", &cubic, 1e-3, 80),
+            ("steep", &steep, 30.0 * std::f64::consts::LN_10 / 9.0, 120),
+            ("step", &step, 1.75, 120),
         ];
         for (name, f, want, most) in cases {
             let mut calls = 0;
