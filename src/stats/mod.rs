@@ -19,7 +19,6 @@
 //! | [`label_free`] | how well would it, if it is calibrated and labels have not come? |
 //! | [`fairness`] | do groups of users fare alike? |
 //! | [`data_quality`] | are the inputs what they were? |
-//! | [`burn_rate`] | how fast is an error budget spent? |
 //! | [`proportion`], [`bootstrap`] | how sure is a share, a rate, a mean, a difference? |
 //! | [`paired`], [`multiple`] | did one of two do better on the same cases? what if many were compared? |
 //! | [`survival`], [`competing`] | time until an event that some runs never see |
@@ -36,7 +35,6 @@ pub mod auc;
 pub mod bins;
 pub mod bootstrap;
 mod brent;
-pub mod burn_rate;
 pub mod calibration;
 pub mod classification;
 pub mod competing;

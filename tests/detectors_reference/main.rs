@@ -11,6 +11,7 @@ mod fairness;
 mod harness;
 mod oracle;
 mod paired;
+mod policy;
 mod stream;
 mod survival;
 mod two_sample;
