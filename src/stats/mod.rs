@@ -28,6 +28,7 @@ pub mod arl;
 pub mod auc;
 pub mod bootstrap;
 pub mod competing;
+pub mod confidence_sequence;
 pub mod histogram;
 pub mod ks;
 pub mod ks_ranks;

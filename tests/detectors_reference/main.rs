@@ -5,6 +5,7 @@
 //! input; an empty folder, an unknown document, an unknown detector and a value that no one looked at are failures.
 
 mod arl;
+mod confseq;
 mod harness;
 mod oracle;
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 type Runner = fn(&Folder, &str, &serde_json::Value, &mut Report) -> Result<(), String>;
 
 /// Which document is whose.
-const RUNNERS: &[(&str, Runner)] = &[("arl-v1", arl::run), ("oracle-v1", oracle::run)];
+const RUNNERS: &[(&str, Runner)] = &[("arl-v1", arl::run), ("confseq-v1", confseq::run), ("oracle-v1", oracle::run)];
 
 fn folder() -> Folder {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference");
