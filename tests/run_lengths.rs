@@ -84,7 +84,7 @@ fn cusum_charts_run_as_long_as_computed() {
         (1.0, 2.5, 0.0, 1.25),
     ] {
         let chart = Cusum { reference, threshold };
-        let sample = runs(600_000, || cusum(&mut draws, chart, shift, start));
+        let sample = runs(2_000_000, || cusum(&mut draws, chart, shift, start));
         sample.holds(&format!("{chart:?} {shift} {start}"), chart.arl(shift, start));
         // The distribution, at its computed quantiles.
         for q in [0.1, 0.5, 0.9] {
@@ -100,7 +100,7 @@ fn a_chart_that_is_a_little_off_is_seen() {
     let mut draws = Normal::new("planted");
     let chart = Cusum { reference: 0.5, threshold: 4.0 };
     let taller = Cusum { threshold: 4.1, ..chart };
-    let sample = runs(600_000, || cusum(&mut draws, taller, 0.0, 0.0));
+    let sample = runs(2_000_000, || cusum(&mut draws, taller, 0.0, 0.0));
     assert!(sample.off(chart.arl(0.0, 0.0).unwrap()) > 4.0, "{:?}", sample.mean());
     // A count that leaves the alarming observation out.
     let sample = runs(200_000, || cusum(&mut draws, chart, 1.0, 0.0) - 1);
@@ -112,7 +112,7 @@ fn two_sided_cusum_charts_run_as_long_as_computed() {
     let mut draws = Normal::new("two-sided");
     let chart = Cusum { reference: 0.5, threshold: 4.0 };
     for shift in [0.0, 0.25] {
-        let sample = runs(600_000, || {
+        let sample = runs(2_000_000, || {
             let (mut up, mut down, mut t) = (0.0, 0.0, 0);
             loop {
                 t += 1;
@@ -133,7 +133,7 @@ fn ewma_charts_run_as_long_as_computed() {
     let mut draws = Normal::new("ewma");
     for (weight, limit, shift) in [(0.1_f64, 2.814, 0.0), (0.1, 2.814, 1.0), (0.4, 3.054, 0.5), (1.0, 2.5, 0.0)] {
         let edge = limit * (weight / (2.0 - weight)).sqrt();
-        let sample = runs(600_000, || {
+        let sample = runs(2_000_000, || {
             let (mut z, mut t) = (0.0_f64, 0);
             loop {
                 t += 1;
@@ -151,7 +151,7 @@ fn ewma_charts_run_as_long_as_computed() {
 fn shiryaev_roberts_procedures_run_as_long_as_computed() {
     let mut draws = Normal::new("shiryaev-roberts");
     for (delta, threshold, shift) in [(1.0, 100.0, 0.0), (1.0, 100.0, 1.0), (0.5, 100.0, 0.0), (0.5, 100.0, 0.5)] {
-        let sample = runs(300_000, || {
+        let sample = runs(1_000_000, || {
             let (mut r, mut t) = (0.0, 0);
             loop {
                 t += 1;
@@ -222,7 +222,7 @@ fn optimal_rules_do_what_was_computed_for_them() {
     for shift in shifts {
         let optimum = shift.optimum(300.0).unwrap();
         // Beta values are drawn by inversion, which is slow.
-        let exposure = if matches!(shift, Shift::Beta { .. }) { 120_000 } else { 300_000 };
+        let exposure = if matches!(shift, Shift::Beta { .. }) { 120_000 } else { 600_000 };
         let mut run = |fault: bool| {
             let (mut w, mut t) = (0.0, 0);
             while w <= optimum.threshold {

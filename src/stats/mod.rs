@@ -19,8 +19,11 @@
 //! | [`proportion`], [`bootstrap`] | how sure is a share, a rate, a mean, a difference? |
 //! | [`survival`], [`competing`] | time until an event that some runs never see |
 //! | [`queueing`] | what a queue should do, to hold the simulator to |
+//! | [`arl`] | how long does a control chart run until it alarms? |
+//! | [`oracle`] | how fast could any rule find a known fault? |
+//! | [`confidence_sequence`] | how sure is a mean, when one looks all the time? |
 //!
-//! `tests/stats_reference.rs` holds each of them to scipy, statsmodels, lifelines or mpmath.
+//! `tests/stats_reference.rs` and `tests/detectors_reference` hold each of them to other implementations.
 
 use serde::{Deserialize, Serialize};
 
