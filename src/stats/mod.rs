@@ -23,6 +23,9 @@
 //! | [`paired`], [`multiple`] | did one of two do better on the same cases? what if many were compared? |
 //! | [`survival`], [`competing`] | time until an event that some runs never see |
 //! | [`queueing`] | what a queue should do, to hold the simulator to |
+//! | [`arl`] | how long does a control chart run until it alarms? |
+//! | [`oracle`] | how fast could any rule find a known fault? |
+//! | [`confidence_sequence`] | how sure is a mean, when one looks all the time? |
 //!
 //! `tests/stats_reference.rs` and `tests/detectors_reference` hold each of them to scipy, statsmodels, fairlearn, lifelines or
 //! mpmath, or their own tests do.

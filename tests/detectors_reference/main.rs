@@ -7,6 +7,7 @@
 mod arl;
 mod burn_rate;
 mod changed;
+mod confseq;
 mod fairness;
 mod harness;
 mod oracle;
@@ -27,6 +28,7 @@ type Runner = fn(&Folder, &str, &serde_json::Value, &mut Report) -> Result<(), S
 const RUNNERS: &[(&str, Runner)] = &[
     ("arl-v1", arl::run),
     ("burn-rate-v1", burn_rate::run),
+    ("confseq-v1", confseq::run),
     ("fairness-v1", fairness::run),
     ("oracle-v1", oracle::run),
     ("paired-v1", paired::run),

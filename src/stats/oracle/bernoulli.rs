@@ -65,8 +65,7 @@ impl Chart {
             while excess(high)? < 0.0 {
                 (low, high) = (high, 2.0 * high);
             }
-            // The bracket that is left is narrower than a step, so that its upper end is at most half a step farther.
-            height = 0.5 * step + root::increasing(low, high, step / high, |h| excess(h).unwrap_or(f64::NAN));
+            height = root::increasing(low, high, step / high, |h| excess(h).unwrap_or(f64::NAN));
         }
         let (below, above) = Self { one, height }.cycle(rate, |_, _, _| {})?.gap;
         Some(Self { one, height: 0.5 * (below + above) })

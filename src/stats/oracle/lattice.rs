@@ -87,7 +87,7 @@ impl Pieces {
     /// Every second point is an end of two pieces, those between are middles. The probabilities are scaled to a sum of 1. `None`
     /// for fewer than three points or an even number, and if a sum or a ratio is not finite.
     pub(super) fn between(points: &[Point]) -> Option<Self> {
-        if points.len() < 3 || points.len() % 2 == 0 || points.iter().any(|p| !p.llr.is_finite()) {
+        if points.len() < 3 || points.len().is_multiple_of(2) || points.iter().any(|p| !p.llr.is_finite()) {
             return None;
         }
         let piece = |three: &[Point]| {

@@ -193,11 +193,8 @@ impl Shift {
             Self::Beta { pre, post } => [pre.0, pre.1, post.0, post.1].into_iter().all(positive) && pre != post,
             Self::GaussianVariance { pre_sd, post_sd } => {
                 let factor = post_sd / pre_sd;
-                positive(pre_sd)
-                    && positive(post_sd)
-                    && factor != 1.0
-                    && factor <= FACTOR_MAX
-                    && factor >= 1.0 / FACTOR_MAX
+                let known = (1.0 / FACTOR_MAX..=FACTOR_MAX).contains(&factor);
+                positive(pre_sd) && positive(post_sd) && factor != 1.0 && known
             }
         }
     }
