@@ -148,7 +148,8 @@ mod tests {
             a in prop::collection::vec(0_i32..5, 1..6), b in prop::collection::vec(0_i32..5, 1..7), alternative in sides()
         ) {
             let (mut a, mut b) = (a, b);
-            (a.sort_unstable(), b.sort_unstable());
+            a.sort_unstable();
+            b.sort_unstable();
             let test = statistic_sorted(&a, &b).unwrap();
             let pooled: Vec<i32> = a.iter().chain(&b).copied().collect();
             let p = test.p_exact(&a, &b, alternative).unwrap();

@@ -306,7 +306,7 @@ fn psi(case: &mut Case, data: &Data) {
             case.note("psi", format!("{at}: unknown variant"));
             continue;
         };
-        let said = data.ask(json!({"test": "psi", "bins": bins, "eps": eps}));
+        let said = data.ask(json!({"test": "psi", "bins": bins, "empty": eps}));
         case.number("psi", &format!("{at}/psi"), said.get("value"), STATISTIC);
         let Some(edges) = Edges::from_sorted(&data.sorted_a, bins) else {
             case.note("psi", format!("{at}: no edges"));
@@ -419,13 +419,14 @@ fn evidently(case: &mut Case, data: &Data) {
     }
     let at = |what: &str| format!("/evidently/{what}");
     let ask = |test: &str, field: &str| data.ask(json!({"test": test, "binning": "evidently"})).get(field);
-    case.number("psi", &at("psi"), ask("psi", "value"), STATISTIC);
+    let said = data.ask(json!({"test": "psi", "binning": "evidently", "empty": 1e-4}));
+    case.number("psi", &at("psi"), said.get("value"), STATISTIC);
     case.number("jensen-shannon", &at("js_distance_base_e"), ask("jensen-shannon", "distance"), STATISTIC);
     // evidently takes the root of 1 minus a sum of shares: for equal samples 1.5e-8 is what rounding leaves of 0.
     let equal = case.peek(&at("hellinger")).and_then(number).is_some_and(|want| want < 1e-6);
     let within = if equal { Within::Absolute(4e-8) } else { STATISTIC };
     case.number("hellinger", &at("hellinger"), ask("hellinger", "distance"), within);
-    let said = data.ask(json!({"test": "psi", "binning": "categories"}));
+    let said = data.ask(json!({"test": "psi", "binning": "categories", "empty": 1e-4}));
     case.number("psi", &at("psi_categorical"), said.get("value"), STATISTIC);
     let said = data.ask(json!({"test": "chi-squared", "form": "one-sample", "binning": "categories"}));
     case.number("chi-squared", &at("chisquare_p_categorical"), said.get("p"), P_VALUE);

@@ -3,7 +3,7 @@
 use super::{NoVerdict, Pair, Side, Verdict};
 use crate::stats::Alternative;
 use crate::stats::cramer_von_mises::{Ties, anderson_darling, cramer_von_mises};
-use crate::stats::ks::{KsTest, extremes};
+use crate::stats::ks::{KsTest, farthest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,21 +61,10 @@ impl Ks {
     pub(super) fn evaluate(&self, reference: &[f64], window: &[f64]) -> Verdict {
         let pair = Pair::present(reference, window, 1)?.sorted();
         let (a, b) = (&pair.reference, &pair.window);
-        let empty = NoVerdict::Empty { side: Side::Window };
-        let far = extremes(a, b).ok_or(empty)?;
-        let (d, sign) = match self.alternative {
-            Alternative::TwoSided => (far.greater.max(far.less), far.sign),
-            Alternative::Greater => (far.greater, 1),
-            Alternative::Less => (far.less, -1),
-        };
-        let location = match self.alternative {
-            Alternative::TwoSided => far.location,
-            Alternative::Greater => far.greater_at,
-            Alternative::Less => far.less_at,
-        };
-        let test = KsTest { d, n: a.len() as u64, m: b.len() as u64 };
+        let far = farthest(a, b, self.alternative).ok_or(NoVerdict::Empty { side: Side::Window })?;
+        let test = KsTest { d: far.d, n: a.len() as u64, m: b.len() as u64 };
         let p = self.p(&test, a, b).ok_or(NoVerdict::TooFew { side: Side::Window, rows: b.len(), needed: 2 })?;
-        Ok(pair.fields(vec![d, p, location, f64::from(sign)]))
+        Ok(pair.fields(vec![far.d, p, far.location, f64::from(far.sign)]))
     }
 
     /// `None` only for one row against one, asymptotically.

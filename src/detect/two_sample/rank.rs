@@ -1,6 +1,6 @@
 //! Owns the Mann-Whitney test as a detector.
 
-use super::{NoVerdict, Pair, Verdict, share};
+use super::{NoVerdict, Pair, Side, Verdict, share};
 use crate::stats::Alternative;
 use crate::stats::mann_whitney::RankSum;
 use crate::stats::shift::Shift;
@@ -81,7 +81,7 @@ impl MannWhitney {
         let pair = Pair::present(reference, window, 1)?.finite()?.sorted();
         let (a, b) = (&pair.reference, &pair.window);
         let test = RankSum::of_sorted(a, b).ok_or(NoVerdict::NoSpread)?;
-        let shift = Shift::of_sorted(a, b).ok_or(NoVerdict::NoSpread)?;
+        let shift = Shift::of_sorted(a, b).ok_or(NoVerdict::Infinite { side: Side::Window })?;
         let exact = match self.method {
             RankMethod::Auto => a.len().min(b.len()) <= AUTO_MAX,
             RankMethod::Exact => true,
