@@ -14,44 +14,47 @@
 //! | [`normal`], [`special`] | distributions: normal, gamma, beta, chi-squared, Student's t |
 //! | [`histogram`] | latencies, compactly: quantiles within 1/32 |
 //! | [`quantile`], [`summary`] | what a sample looks like |
-//! | [`ks`], [`ks_ranks`], [`psi`] | do two samples come from one distribution? |
+//! | [`ks`], [`ks_exact`], [`ks_ranks`], [`kolmogorov`], [`cramer_von_mises`] | do two samples come from one distribution? by their distribution functions |
+//! | [`mann_whitney`], [`shift`], [`welch`], [`distance`] | … by ranks, by means, by how far values moved |
+//! | [`psi`], [`bins`], [`divergence`], [`contingency`] | … by counts in bins or categories |
+//! | [`mmd`] | … as points of any dimension |
 //! | [`auc`] | does a score rank and predict well? |
 //! | [`proportion`], [`bootstrap`] | how sure is a share, a rate, a mean, a difference? |
 //! | [`survival`], [`competing`] | time until an event that some runs never see |
 //! | [`queueing`] | what a queue should do, to hold the simulator to |
 //!
-//! `tests/stats_reference.rs` holds each of them to scipy, statsmodels, lifelines or mpmath.
+//! `tests/stats_reference.rs` and `tests/detectors_reference` hold each of them to scipy, statsmodels, lifelines, R or mpmath.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod auc;
-pub mod bootstrap;
-pub mod competing;
-mod quadratic_form;
-pub mod mmd;
-pub mod divergence;
-pub mod cramer_von_mises;
-pub mod contingency;
 pub mod bins;
-pub mod welch;
-pub mod shift;
-pub mod mann_whitney;
-pub mod distance;
+pub mod bootstrap;
 mod brent;
+pub mod competing;
+pub mod contingency;
+pub mod cramer_von_mises;
+pub mod distance;
+pub mod divergence;
 pub mod histogram;
 pub mod kolmogorov;
 pub mod ks;
 pub mod ks_exact;
 pub mod ks_ranks;
+pub mod mann_whitney;
+pub mod mmd;
 pub mod normal;
 pub mod proportion;
 pub mod psi;
+mod quadratic_form;
 pub mod quantile;
 pub mod queueing;
+pub mod shift;
 pub mod special;
 pub mod summary;
 pub mod survival;
+pub mod welch;
 
 /// Which difference between a first and a second sample a test looks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -459,3 +459,44 @@ fn evidently(case: &mut Case, data: &Data) {
 fn last(values: &[f64]) -> f64 {
     values[values.len() - 1]
 }
+
+/// Of the richest case with small samples, every expectation is changed in turn, and each time that must be noticed.
+#[test]
+fn a_changed_expectation_is_noticed() {
+    let folder = crate::folder();
+    let names = crate::documents(&folder).expect("a folder");
+    let Some((file, mut document)) = names
+        .iter()
+        .filter_map(|name| Some((name.clone(), folder.json(name).ok()?)))
+        .find(|(_, document)| document["format"] == "two-sample-v1")
+    else {
+        return; // a folder without this format
+    };
+    let cases = document["cases"].as_array_mut().expect("cases");
+    cases.retain(|case| case["n"].as_u64() <= Some(150) && case["m"].as_u64() <= Some(150));
+    cases.sort_by_key(|case| std::cmp::Reverse(case.to_string().len()));
+    cases.truncate(1);
+    let wrong = |document: &Value| {
+        let mut report = Report::default();
+        run(&folder, &file, document, &mut report).expect("the samples");
+        report.wrong.len()
+    };
+    assert_eq!(wrong(&document), 0);
+    let mut places = Vec::new();
+    crate::harness::leaves("/cases", &document["cases"], &mut |at| places.push(at.to_owned()));
+    // Inputs and remarks: what they are is not the detectors' doing.
+    let input = |at: &str| ["/id", "/note", "/why", "/eps", "/gamma"].iter().any(|end| at.ends_with(end));
+    let mut tried = 0;
+    for at in places.iter().filter(|at| !input(at)) {
+        let mut changed = document.clone();
+        let value = changed.pointer_mut(at).expect("a leaf");
+        *value = match number(value) {
+            Some(x) if x.is_finite() => json!(x * 1.01 + 1e-6),
+            _ if value.is_null() || value.is_string() => json!(0.123),
+            _ => continue,
+        };
+        tried += 1;
+        assert!(wrong(&changed) > 0, "{at} is not looked at");
+    }
+    assert!(tried > 50, "only {tried} expectations");
+}

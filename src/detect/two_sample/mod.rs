@@ -139,7 +139,7 @@ impl Test {
 }
 
 /// One of the two samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// What is compared with.
@@ -158,7 +158,7 @@ impl fmt::Display for Side {
 }
 
 /// Why a test says nothing. [`fmt::Display`] has the reason in words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum NoVerdict {
     /// A sample has no rows.
