@@ -122,11 +122,13 @@ mod tests {
 
         #[test]
         fn categories_count_every_value(mut a in prop::collection::vec(0_u8..6, 0..20), mut b in prop::collection::vec(0_u8..6, 0..20)) {
-            (a.sort_unstable(), b.sort_unstable());
+            a.sort_unstable();
+            b.sort_unstable();
             let float = |v: &[u8]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
             let (of_a, of_b) = categories(&float(&a), &float(&b));
             let mut distinct = [a.clone(), b.clone()].concat();
-            (distinct.sort_unstable(), distinct.dedup());
+            distinct.sort_unstable();
+            distinct.dedup();
             let count = |v: &[u8]| distinct.iter().map(|x| v.iter().filter(|y| *y == x).count() as u32).collect::<Vec<_>>();
             prop_assert_eq!((of_a, of_b), (count(&a), count(&b)));
             for most in 0..8 {

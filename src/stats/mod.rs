@@ -14,7 +14,10 @@
 //! | [`normal`], [`special`] | distributions: normal, gamma, beta, chi-squared, Student's t |
 //! | [`histogram`] | latencies, compactly: quantiles within 1/32 |
 //! | [`quantile`], [`summary`] | what a sample looks like |
-//! | [`ks`], [`ks_ranks`], [`psi`] | do two samples come from one distribution? |
+//! | [`ks`], [`ks_exact`], [`ks_ranks`], [`kolmogorov`], [`cramer_von_mises`] | do two samples have one distribution? |
+//! | [`mann_whitney`], [`shift`], [`distance`] | … by ranks, by how far values moved |
+//! | [`psi`], [`bins`], [`divergence`], [`contingency`] | … by counts in bins or categories |
+//! | [`mmd`] | … as points of any dimension |
 //! | [`auc`], [`classification`], [`calibration`] | does a score rank, decide and predict well? |
 //! | [`label_free`] | how well would it, if it is calibrated and labels have not come? |
 //! | [`fairness`] | do groups of users fare alike? |

@@ -164,8 +164,9 @@ pub fn psi(reference: &[u32], window: &[u32], eps: f64) -> Option<f64> {
 }
 
 /// The value that PSI exceeds with probability about `alpha` when nothing has changed: `(1/n + 1/m)` times the upper `alpha`
-/// quantile of chi-squared with `bins - 1` degrees of freedom, for `n` reference and `m` window rows. Good from about five
-/// expected rows a bin; below, `eps` rules. `None` for no rows, `bins < 2`, or unless `0 < alpha < 1`.
+/// quantile of chi-squared with `bins - 1` degrees of freedom, for `n` reference and `m` window rows. Good where no bin is
+/// empty; one that is counts as `eps` says: with 1e-4 and five expected rows a bin an `alpha` of 1 % becomes 19 %. `None` for
+/// no rows, `bins < 2`, or unless `0 < alpha < 1`.
 #[must_use]
 pub fn threshold(n: u64, m: u64, bins: usize, alpha: f64) -> Option<f64> {
     if n == 0 || m == 0 || bins < 2 || !(alpha > 0.0 && alpha < 1.0) {

@@ -17,11 +17,14 @@ pub struct Shift<'a> {
 }
 
 impl<'a> Shift<'a> {
-    /// `None` if a sample is empty or has an end that is not finite. For an unsorted slice the results mean nothing.
+    /// `None` if a sample is empty or has an end that is not finite, or if a difference is not. For an unsorted slice the
+    /// results mean nothing.
     #[must_use]
     pub fn of_sorted(first: &'a [f64], second: &'a [f64]) -> Option<Self> {
+        let shift = Self { first, second };
         let finite = |values: &[f64]| Some(values.first()?.is_finite() && values.last()?.is_finite());
-        (finite(first)? && finite(second)?).then_some(Self { first, second })
+        let differences = finite(first)? && finite(second)? && shift.least().is_finite() && shift.most().is_finite();
+        differences.then_some(shift)
     }
 
     /// The Hodges-Lehmann estimate: the median of all differences, second minus first.
@@ -242,7 +245,8 @@ mod tests {
             a in prop::collection::vec(-1e3_f64..1e3, 8..20), b in prop::collection::vec(-1e3_f64..1e3, 8..20)
         ) {
             let (mut a, mut b) = (a, b);
-            (a.sort_by(f64::total_cmp), b.sort_by(f64::total_cmp));
+            a.sort_by(f64::total_cmp);
+            b.sort_by(f64::total_cmp);
             let shift = Shift::of_sorted(&a, &b).unwrap();
             let (ranks, root) = (shift.interval_asymptotic(0.9).unwrap(), shift.interval_by_root(0.9, 1e-10).unwrap());
             prop_assert!((ranks.low - root.low).abs() < 1e-9 && (ranks.high - root.high).abs() < 1e-9);
@@ -263,6 +267,7 @@ mod tests {
         assert!(Shift::of_sorted(&[], &[1.0]).is_none());
         assert!(Shift::of_sorted(&[1.0], &[1.0, f64::INFINITY]).is_none());
         assert!(Shift::of_sorted(&[f64::NAN], &[1.0]).is_none());
+        assert!(Shift::of_sorted(&[-f64::MAX], &[f64::MAX]).is_none());
         let equal = Shift::of_sorted(&[1.0; 4], &[1.0; 3]).unwrap();
         assert_eq!((equal.estimate(), equal.interval_exact(0.9)), (0.0, None));
         assert_eq!((equal.interval_asymptotic(0.9), equal.interval_by_root(0.9, 1e-4)), (None, None));

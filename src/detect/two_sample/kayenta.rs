@@ -166,5 +166,8 @@ fn remove_outliers(values: &mut Vec<f64>, factor: f64) {
     let (Some(first), Some(q1), Some(q3), Some(last)) = (at(0.01), at(0.25), at(0.75), at(0.99)) else { return };
     let reach = factor * (q3 - q1);
     let (low, high) = (first.min(q1 - reach), last.max(q3 + reach));
-    values.retain(|x| (low..=high).contains(x));
+    // Where quartiles overflow nothing can be said of outliers.
+    if (0.0..f64::INFINITY).contains(&reach) {
+        values.retain(|x| (low..=high).contains(x));
+    }
 }

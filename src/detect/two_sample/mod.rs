@@ -6,6 +6,32 @@
 //!
 //! No input panics and none passes in silence: where a test is not defined, the answer is a [`NoVerdict`] that says why.
 
+/// A module that reads and writes a variant without data of an untagged enum as its word, so that a policy file may have the
+/// word where another has a number.
+macro_rules! word {
+    ($module:ident, $word:ident) => {
+        mod $module {
+            use schemars::JsonSchema;
+            use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+            #[derive(Serialize, Deserialize, JsonSchema)]
+            #[serde(rename_all = "kebab-case")]
+            pub(super) enum Word {
+                $word,
+            }
+
+            pub(super) fn serialize<S: Serializer>(to: S) -> Result<S::Ok, S::Error> {
+                Word::$word.serialize(to)
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
+                Word::deserialize(from).map(|Word::$word| ())
+            }
+        }
+    };
+}
+use word;
+
 mod binned;
 mod distance;
 mod distribution;
@@ -13,7 +39,7 @@ mod kayenta;
 mod mmd;
 mod rank;
 
-pub use binned::{Binning, ChiSquared, ChiSquaredForm, Hellinger, JensenShannon, Psi, TotalVariation};
+pub use binned::{Binning, ChiSquared, ChiSquaredForm, Empty, Hellinger, JensenShannon, Psi, TotalVariation};
 pub use distance::{Energy, Wasserstein, WassersteinScale, Welch};
 pub use distribution::{AndersonDarling, CramerVonMises, CramerVonMisesTies, Ks, KsMethod};
 pub use kayenta::{Direction, EffectSize, Kayenta, Outliers};
@@ -113,7 +139,7 @@ impl Test {
 }
 
 /// One of the two samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// What is compared with.
@@ -132,7 +158,7 @@ impl fmt::Display for Side {
 }
 
 /// Why a test says nothing. [`fmt::Display`] has the reason in words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum NoVerdict {
     /// A sample has no rows.
@@ -156,7 +182,7 @@ pub enum NoVerdict {
         /// Values it needs.
         needed: usize,
     },
-    /// A sample has an infinite value, for which the test is not defined.
+    /// A sample has an infinite value, for which the test is not defined, or values so large that their differences are.
     Infinite {
         /// Which.
         side: Side,
@@ -182,7 +208,7 @@ impl fmt::Display for NoVerdict {
             Self::Empty { side } => write!(f, "{side} is empty"),
             Self::AllMissing { side, rows } => write!(f, "all {rows} values of {side} are missing"),
             Self::TooFew { side, rows, needed } => write!(f, "{side} has {rows} of the {needed} values needed"),
-            Self::Infinite { side } => write!(f, "{side} has an infinite value"),
+            Self::Infinite { side } => write!(f, "{side} has infinite values, or too large ones"),
             Self::NoSpread => f.write_str("all values are equal"),
             Self::NoBandwidth => f.write_str("the median distance is 0: give a bandwidth"),
             Self::Noise => f.write_str("both samples are constant, where the original adds random noise"),

@@ -1,6 +1,6 @@
 //! Owns the Mann-Whitney test as a detector.
 
-use super::{NoVerdict, Pair, Verdict, share};
+use super::{NoVerdict, Pair, Side, Verdict, share};
 use crate::stats::Alternative;
 use crate::stats::mann_whitney::RankSum;
 use crate::stats::shift::Shift;
@@ -51,8 +51,9 @@ pub enum RankMethod {
     /// `exact` without ties if either sample has at most 8 rows, else `asymptotic`: scipy's rule.
     #[default]
     Auto,
-    /// From the distribution of all orders. With ties, or where it would take more than 5e7 additions (some 460 rows each),
-    /// `asymptotic`: R does so with ties too.
+    /// From the distribution of all orders. With ties, above 200 rows in the smaller sample, or where it would take more than
+    /// 5e7 additions, `asymptotic`: R does so with ties too. At 200 rows each that is too large by 0.3 % of a p-value of
+    /// 0.04, 3 % of 0.001, 22 % of 1e-6.
     Exact,
     /// By the normal approximation with the variance corrected for ties.
     Asymptotic,
@@ -81,7 +82,7 @@ impl MannWhitney {
         let pair = Pair::present(reference, window, 1)?.finite()?.sorted();
         let (a, b) = (&pair.reference, &pair.window);
         let test = RankSum::of_sorted(a, b).ok_or(NoVerdict::NoSpread)?;
-        let shift = Shift::of_sorted(a, b).ok_or(NoVerdict::NoSpread)?;
+        let shift = Shift::of_sorted(a, b).ok_or(NoVerdict::Infinite { side: Side::Window })?;
         let exact = match self.method {
             RankMethod::Auto => a.len().min(b.len()) <= AUTO_MAX,
             RankMethod::Exact => true,
