@@ -169,7 +169,7 @@ pub struct Extremes {
     pub sign: i8,
 }
 
-/// The one-sided distances of two samples sorted in ascending order, and the place of the larger. Which of several equal
+/// The one-sided distances of two samples sorted in ascending order, and where they are reached. Which of several equal
 /// places it is, is scipy's choice, down to the rounding of `i/n - j/m`: the first value of the first sample, else the first
 /// of the second, with `greater` before `less`. `None` as [`statistic_sorted`].
 #[must_use]
@@ -177,26 +177,90 @@ pub fn extremes<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T]) -> Option<Ex
     if a.is_empty() || b.is_empty() || has_nan_end(a) || has_nan_end(b) {
         return None;
     }
+    let (n, m) = (a.len() as i64, b.len() as i64);
+    let mut most = Peak { gap: i64::MIN, at: a[0], i: 0, j: 0, places: 0 };
+    let mut least = Peak { ..most };
+    let (mut i, mut j, mut gap, mut tied, mut value) = (0, 0, 0_i64, false, a[0]);
+    while i < a.len() && j < b.len() {
+        let (x, y) = (a[i], b[j]);
+        // Negated, so that a NaN in the middle advances both instead of neither.
+        #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must advance")]
+        let (a_steps, b_steps) = (!(x > y), !(y > x));
+        i += usize::from(a_steps);
+        j += usize::from(b_steps);
+        gap += select_unpredictable(a_steps, m, 0) - select_unpredictable(b_steps, n, 0);
+        value = select_unpredictable(a_steps, x, y);
+        tied = a.get(i).is_some_and(|next| *next == value) || b.get(j).is_some_and(|next| *next == value);
+        if !tied {
+            most.see(gap, value, i, j);
+            least.see(-gap, value, i, j);
+        }
+    }
+    // One side is consumed. If that was inside a tie, its end is the last place but one; the last has both at 1.
+    if tied {
+        i += a[i..].iter().take_while(|x| **x == value).count();
+        j += b[j..].iter().take_while(|y| **y == value).count();
+        gap = i as i64 * m - j as i64 * n;
+        most.see(gap, value, i, j);
+        least.see(-gap, value, i, j);
+    }
+    if (i, j) != (a.len(), b.len()) {
+        let end = if i < a.len() { a[a.len() - 1] } else { b[b.len() - 1] };
+        most.see(0, end, a.len(), b.len());
+        least.see(0, end, a.len(), b.len());
+    }
+    if most.places > 1 || least.places > 1 {
+        (most, least) = first_places(a, b, most, least);
+    }
+    let share = |peak: &Peak<T>| peak.i as f64 / n as f64 - peak.j as f64 / m as f64;
+    let sign = if -share(&least) > share(&most) { -1 } else { 1 };
+    let pairs = n as f64 * m as f64;
+    let (greater_at, less_at) = (most.at.into(), least.at.into());
+    let location = if sign > 0 { greater_at } else { less_at };
+    let (greater, less) = (most.gap as f64 / pairs, least.gap as f64 / pairs);
+    Some(Extremes { greater, less, greater_at, less_at, location, sign })
+}
+
+/// The largest gap so far, `i` values of the first sample and `j` of the second being at most `at`.
+#[derive(Clone, Copy)]
+struct Peak<T> {
+    gap: i64,
+    at: T,
+    i: usize,
+    j: usize,
+    /// At how many places it is reached.
+    places: usize,
+}
+
+impl<T> Peak<T> {
+    fn see(&mut self, gap: i64, at: T, i: usize, j: usize) {
+        if gap > self.gap {
+            *self = Self { gap, at, i, j, places: 1 };
+        } else if gap == self.gap {
+            self.places += 1;
+        }
+    }
+}
+
+/// Scipy's choice among equal gaps: it looks at the values of the first sample, then at those of the second, and rounds.
+fn first_places<T: Copy + PartialOrd>(a: &[T], b: &[T], most: Peak<T>, least: Peak<T>) -> (Peak<T>, Peak<T>) {
     let (n, m) = (a.len() as f64, b.len() as f64);
-    let (mut most, mut least) = ((f64::NEG_INFINITY, a[0]), (f64::INFINITY, a[0]));
-    for at in [a, b] {
+    let (mut top, mut bottom) = ((f64::NEG_INFINITY, most), (f64::INFINITY, least));
+    for values in [a, b] {
         let (mut i, mut j) = (0, 0);
-        for &x in at {
-            i += a[i..].iter().take_while(|&&y| y <= x).count();
-            j += b[j..].iter().take_while(|&&y| y <= x).count();
-            let difference = i as f64 / n - j as f64 / m;
-            if difference > most.0 {
-                most = (difference, x);
+        for &at in values {
+            i += a[i..].iter().take_while(|&&x| x <= at).count();
+            j += b[j..].iter().take_while(|&&y| y <= at).count();
+            let share = i as f64 / n - j as f64 / m;
+            if share > top.0 {
+                top = (share, Peak { at, i, j, ..most });
             }
-            if difference < least.0 {
-                least = (difference, x);
+            if share < bottom.0 {
+                bottom = (share, Peak { at, i, j, ..least });
             }
         }
     }
-    let (greater, less) = (most.0, (-least.0).max(0.0));
-    let (greater_at, less_at) = (most.1.into(), least.1.into());
-    let (location, sign) = if less > greater { (less_at, -1) } else { (greater_at, 1) };
-    Some(Extremes { greater, less, greater_at, less_at, location, sign })
+    (top.1, bottom.1)
 }
 
 /// The test on two samples that come as chunks, each chunk sorted: a window is a ring of sorted scrapes. The runs are merged,

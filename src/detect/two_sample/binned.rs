@@ -4,6 +4,7 @@
 use super::{NoVerdict, Pair, Side, Verdict, share};
 use crate::stats::bins::{EqualWidth, categories, more_distinct_than};
 use crate::stats::psi::{self, Edges};
+use crate::stats::quantile::range;
 use crate::stats::{contingency, divergence};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,14 +32,13 @@ pub enum Binning {
 /// The counts of reference and window.
 type Counts = (Vec<u32>, Vec<u32>);
 
-fn count(binning: Binning, bins: usize, pair: Pair) -> Result<Counts, NoVerdict> {
+fn count(binning: Binning, bins: usize, pair: Pair<'_>) -> Result<Counts, NoVerdict> {
     match binning {
         Binning::Quantile if bins < 2 => Err(NoVerdict::Parameter { name: "bins" }),
         Binning::Quantile => {
-            let mut sorted = pair.reference.clone();
-            radsort::sort(&mut sorted);
-            let edges = Edges::from_sorted(&sorted, bins).ok_or(NoVerdict::Infinite { side: Side::Reference })?;
-            Ok((edges.count(&pair.reference), edges.count(&pair.window)))
+            let infinite = NoVerdict::Infinite { side: Side::Reference };
+            let (edges, reference) = Edges::of(&pair.reference, bins).ok_or(infinite)?;
+            Ok((reference, edges.count(&pair.window)))
         }
         Binning::Evidently if more_distinct_than(&pair.reference, EVIDENTLY_CATEGORIES) => {
             let pair = pair.finite()?;
@@ -53,12 +53,9 @@ fn count(binning: Binning, bins: usize, pair: Pair) -> Result<Counts, NoVerdict>
 }
 
 /// Sturges' bins for `rows` values over the pooled range.
-fn equal_width(rows: usize, pair: &Pair) -> Result<Counts, NoVerdict> {
-    let (low, high) = pair
-        .reference
-        .iter()
-        .chain(&pair.window)
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+fn equal_width(rows: usize, pair: &Pair<'_>) -> Result<Counts, NoVerdict> {
+    let (a, b) = range(&pair.reference).zip(range(&pair.window)).ok_or(NoVerdict::NoSpread)?;
+    let (low, high) = (a.0.min(b.0), a.1.max(b.1));
     // Finite values may still be further apart than a number can say.
     let bins = EqualWidth::sturges(rows, low, high).ok_or(NoVerdict::Infinite { side: Side::Window })?;
     Ok((bins.count(&pair.reference), bins.count(&pair.window)))

@@ -22,6 +22,7 @@ pub use rank::{MannWhitney, RankMethod};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What gives a test its random indices: an index below the argument.
@@ -194,43 +195,45 @@ impl fmt::Display for NoVerdict {
 impl std::error::Error for NoVerdict {}
 
 /// The values that are there, of both samples.
-struct Pair {
-    reference: Vec<f64>,
-    window: Vec<f64>,
+struct Pair<'a> {
+    reference: Cow<'a, [f64]>,
+    window: Cow<'a, [f64]>,
 }
 
-impl Pair {
+impl<'a> Pair<'a> {
     /// At least `needed` values of each; in the order given.
-    fn present(reference: &[f64], window: &[f64], needed: usize) -> Result<Self, NoVerdict> {
-        let present = |values: &[f64], side| {
-            if values.is_empty() {
-                return Err(NoVerdict::Empty { side });
-            }
-            let kept: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan()).collect();
-            match kept.len() {
-                0 => Err(NoVerdict::AllMissing { side, rows: values.len() }),
+    fn present(reference: &'a [f64], window: &'a [f64], needed: usize) -> Result<Self, NoVerdict> {
+        let present = |values: &'a [f64], side| {
+            let missing = values.iter().filter(|x| x.is_nan()).count();
+            match values.len() - missing {
+                0 if values.is_empty() => Err(NoVerdict::Empty { side }),
+                0 => Err(NoVerdict::AllMissing { side, rows: missing }),
                 rows if rows < needed => Err(NoVerdict::TooFew { side, rows, needed }),
-                _ => Ok(kept),
+                _ if missing == 0 => Ok(Cow::Borrowed(values)),
+                _ => Ok(values.iter().copied().filter(|x| !x.is_nan()).collect()),
             }
         };
         Ok(Self { reference: present(reference, Side::Reference)?, window: present(window, Side::Window)? })
     }
 
     /// Both samples in ascending order: by digits of their bits, in time linear in their number.
-    fn sorted(mut self) -> Self {
-        radsort::sort(&mut self.reference);
-        radsort::sort(&mut self.window);
-        self
+    fn sorted(self) -> Self {
+        let sorted = |values: Cow<'a, [f64]>| {
+            let mut values = values.into_owned();
+            radsort::sort(&mut values);
+            Cow::Owned(values)
+        };
+        Self { reference: sorted(self.reference), window: sorted(self.window) }
     }
 
     /// Only finite values.
     fn finite(self) -> Result<Self, NoVerdict> {
-        let infinite = |values: &[f64]| values.iter().any(|x| x.is_infinite());
-        match (infinite(&self.reference), infinite(&self.window)) {
-            (true, _) => Err(NoVerdict::Infinite { side: Side::Reference }),
-            (_, true) => Err(NoVerdict::Infinite { side: Side::Window }),
-            _ => Ok(self),
+        for (values, side) in [(&self.reference, Side::Reference), (&self.window, Side::Window)] {
+            if values.iter().any(|x| x.is_infinite()) {
+                return Err(NoVerdict::Infinite { side });
+            }
         }
+        Ok(self)
     }
 
     /// `fields`, then the two sizes.

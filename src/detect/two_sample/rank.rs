@@ -14,7 +14,7 @@ const AUTO_MAX: usize = 8;
 ///
 /// Fields: `u`, pairs of rows in which the reference's is the larger, tied pairs half, in [0, n m]; `p`; `shift`, the
 /// Hodges-Lehmann estimate of how much larger the window's values are, the median of all differences, in the column's unit;
-/// `lower`, `upper`, its interval at `confidence`, two-sided whatever the alternative, NaN if both samples are constant;
+/// `lower`, `upper`, its interval at `confidence`, two-sided whatever the alternative, NaN where it is not defined (all values equal);
 /// `cles`, the share of pairs in which the window's is the larger, 0.5 if nothing changed; `n`, `m`, rows.
 ///
 /// Source: H. B. Mann and D. R. Whitney, Annals of Mathematical Statistics 18 (1947) 50-60; J. L. Hodges and E. L. Lehmann,
@@ -36,8 +36,9 @@ pub struct MannWhitney {
     /// Confidence of the interval. Default: 0.95.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub confidence: f64,
-    /// How precisely the ends of the asymptotic interval are found, absolute and in the column's unit. Default: 1e-13 of the
-    /// range of differences. R takes 1e-4 whatever the unit, so that for a column of seconds or shares its interval is wrong.
+    /// If given, the ends of the asymptotic interval are searched for, as R and Kayenta do, to this tolerance, absolute and in
+    /// the column's unit; both take 0.0001 whatever the unit, so that for a column of seconds or shares their interval is
+    /// wrong. Default: none, the ends are the differences of the ranks that the normal approximation says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: Option<f64>,
@@ -87,12 +88,14 @@ impl MannWhitney {
             RankMethod::Asymptotic => false,
         };
         let exact_p = if exact { test.p_exact(self.alternative) } else { None };
-        let tolerance = self.tolerance.unwrap_or_else(|| shift.fine_tolerance());
         let (p, interval) = match exact_p {
             Some(p) => (p, shift.interval_exact(confidence)),
             None => (
                 test.p_normal(self.alternative, self.continuity).ok_or(NoVerdict::NoSpread)?,
-                shift.interval_asymptotic(confidence, tolerance),
+                match self.tolerance {
+                    Some(tolerance) => shift.interval_by_root(confidence, tolerance),
+                    None => shift.interval_asymptotic(confidence),
+                },
             ),
         };
         let (lower, upper) = interval.map_or((f64::NAN, f64::NAN), |i| (i.low, i.high));
