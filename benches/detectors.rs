@@ -72,9 +72,7 @@ fn measure(folder: &Path, case: &Case) -> Result<Value, Failure> {
             Follower::Detector(config) => Ok(follow(config, stream, &case.recorded)),
             Follower::Interval(_) => Err("a confidence sequence is no detector".into()),
         },
-        (SignalKind::Comparison(comparison), [reference, window]) => {
-            compare(&comparison.test, reference, window)
-        }
+        (SignalKind::Comparison(comparison), [reference, window]) => compare(&comparison.test, reference, window),
         _ => Err("the signal does not go with the inputs".into()),
     }
 }

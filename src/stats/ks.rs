@@ -178,8 +178,7 @@ pub fn extremes<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T]) -> Option<Ex
         return None;
     }
     let (n, m) = (a.len() as i64, b.len() as i64);
-    let mut most = Peak { gap: i64::MIN, at: a[0], i: 0, j: 0, places: 0 };
-    let mut least = Peak { ..most };
+    let (mut most, mut least) = (Peak::none(), Peak::none());
     let (mut i, mut j, mut gap, mut tied, mut value) = (0, 0, 0_i64, false, a[0]);
     while i < a.len() && j < b.len() {
         let (x, y) = (a[i], b[j]);
@@ -192,8 +191,8 @@ pub fn extremes<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T]) -> Option<Ex
         value = select_unpredictable(a_steps, x, y);
         tied = a.get(i).is_some_and(|next| *next == value) || b.get(j).is_some_and(|next| *next == value);
         if !tied {
-            most.see(gap, value, i, j);
-            least.see(-gap, value, i, j);
+            most.see(gap, Place { at: value, i, j });
+            least.see(-gap, Place { at: value, i, j });
         }
     }
     // One side is consumed. If that was inside a tie, its end is the last place but one; the last has both at 1.
@@ -201,66 +200,61 @@ pub fn extremes<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T]) -> Option<Ex
         i += a[i..].iter().take_while(|x| **x == value).count();
         j += b[j..].iter().take_while(|y| **y == value).count();
         gap = i as i64 * m - j as i64 * n;
-        most.see(gap, value, i, j);
-        least.see(-gap, value, i, j);
+        most.see(gap, Place { at: value, i, j });
+        least.see(-gap, Place { at: value, i, j });
     }
     if (i, j) != (a.len(), b.len()) {
         let end = if i < a.len() { a[a.len() - 1] } else { b[b.len() - 1] };
-        most.see(0, end, a.len(), b.len());
-        least.see(0, end, a.len(), b.len());
+        most.see(0, Place { at: end, i: a.len(), j: b.len() });
+        least.see(0, Place { at: end, i: a.len(), j: b.len() });
     }
-    if most.places > 1 || least.places > 1 {
-        (most, least) = first_places(a, b, most, least);
-    }
-    let share = |peak: &Peak<T>| peak.i as f64 / n as f64 - peak.j as f64 / m as f64;
-    let sign = if -share(&least) > share(&most) { -1 } else { 1 };
+    let share = |place: &Place<T>| place.i as f64 / n as f64 - place.j as f64 / m as f64;
+    let (top, bottom) = (most.first(a, share)?, least.first(a, |place| -share(place))?);
+    let sign = if -share(bottom) > share(top) { -1 } else { 1 };
     let pairs = n as f64 * m as f64;
-    let (greater_at, less_at) = (most.at.into(), least.at.into());
+    let (greater_at, less_at) = (top.at.into(), bottom.at.into());
     let location = if sign > 0 { greater_at } else { less_at };
     let (greater, less) = (most.gap as f64 / pairs, least.gap as f64 / pairs);
     Some(Extremes { greater, less, greater_at, less_at, location, sign })
 }
 
-/// The largest gap so far, `i` values of the first sample and `j` of the second being at most `at`.
+/// A value, and how many of each sample are at most that.
 #[derive(Clone, Copy)]
-struct Peak<T> {
-    gap: i64,
+struct Place<T> {
     at: T,
     i: usize,
     j: usize,
-    /// At how many places it is reached.
-    places: usize,
 }
 
-impl<T> Peak<T> {
-    fn see(&mut self, gap: i64, at: T, i: usize, j: usize) {
-        if gap > self.gap {
-            *self = Self { gap, at, i, j, places: 1 };
-        } else if gap == self.gap {
-            self.places += 1;
-        }
-    }
+/// The largest gap so far, and everywhere that it is reached.
+struct Peak<T> {
+    gap: i64,
+    places: Vec<Place<T>>,
 }
 
-/// Scipy's choice among equal gaps: it looks at the values of the first sample, then at those of the second, and rounds.
-fn first_places<T: Copy + PartialOrd>(a: &[T], b: &[T], most: Peak<T>, least: Peak<T>) -> (Peak<T>, Peak<T>) {
-    let (n, m) = (a.len() as f64, b.len() as f64);
-    let (mut top, mut bottom) = ((f64::NEG_INFINITY, most), (f64::INFINITY, least));
-    for values in [a, b] {
-        let (mut i, mut j) = (0, 0);
-        for &at in values {
-            i += a[i..].iter().take_while(|&&x| x <= at).count();
-            j += b[j..].iter().take_while(|&&y| y <= at).count();
-            let share = i as f64 / n - j as f64 / m;
-            if share > top.0 {
-                top = (share, Peak { at, i, j, ..most });
+impl<T: Copy + PartialOrd> Peak<T> {
+    const fn none() -> Self {
+        Self { gap: i64::MIN, places: Vec::new() }
+    }
+
+    fn see(&mut self, gap: i64, place: Place<T>) {
+        if gap >= self.gap {
+            if gap > self.gap {
+                self.places.clear();
             }
-            if share < bottom.0 {
-                bottom = (share, Peak { at, i, j, ..least });
-            }
+            self.gap = gap;
+            self.places.push(place);
         }
     }
-    (top.1, bottom.1)
+
+    /// Scipy's choice among equal gaps: it rounds, and looks at the values of the first sample before those of the second.
+    fn first(&self, a: &[T], rounded: impl Fn(&Place<T>) -> f64) -> Option<&Place<T>> {
+        let of_first = |place: &Place<T>| place.i > 0 && a[place.i - 1] == place.at;
+        let before =
+            |x: &Place<T>, y: &Place<T>| rounded(y).total_cmp(&rounded(x)).then_with(|| of_first(y).cmp(&of_first(x)));
+        // Of equal ones the first.
+        self.places.iter().min_by(|x, y| before(x, y))
+    }
 }
 
 /// The test on two samples that come as chunks, each chunk sorted: a window is a ring of sorted scrapes. The runs are merged,
