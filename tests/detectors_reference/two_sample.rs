@@ -4,6 +4,8 @@
 //! (moments, quantiles, edges, R's own estimates) from the statistics.
 
 use crate::harness::{Case, Folder, P_VALUE, Report, STATISTIC, Within, number, numbers};
+use crate::policy::signal;
+use rollcage::detect::config::SignalKind;
 use rollcage::detect::two_sample::{NoVerdict, Test, Verdict};
 use rollcage::stats::bins::{EqualWidth, categories, more_distinct_than};
 use rollcage::stats::mmd::{Gram, median_distance, squared_distances};
@@ -68,12 +70,23 @@ struct Said {
 impl Data {
     /// Of the detector that a policy file with these entries makes.
     fn ask(&self, config: Value) -> Said {
-        let test: Test = serde_json::from_value(config.clone()).unwrap_or_else(|e| panic!("{config}: {e}"));
+        let test = test(&config).unwrap_or_else(|e| panic!("{config}: {e}"));
         let verdict = test.evaluate(&self.a, &self.b, &mut |_| unreachable!("all labellings are taken"));
         if let Ok(values) = &verdict {
             assert_eq!(values.len(), test.fields().len(), "{config}");
         }
         Said { fields: test.fields(), verdict }
+    }
+}
+
+/// The test that a policy file with these entries makes.
+fn test(config: &Value) -> Result<Test, String> {
+    let mut table = config.as_object().ok_or("not a table")?.clone();
+    let kind = table.remove("test").ok_or("no test")?;
+    table.extend([("of".to_owned(), json!("score")), ("window".to_owned(), json!("60s"))]);
+    match signal(kind.as_str().unwrap_or_default(), &table)? {
+        SignalKind::Comparison(comparison) => Ok(comparison.test),
+        other => Err(format!("not a comparison: {other:?}")),
     }
 }
 
