@@ -57,6 +57,7 @@ pub mod mann_whitney;
 pub mod mmd;
 pub mod multiple;
 pub mod normal;
+pub mod oracle;
 pub mod paired;
 pub mod proportion;
 pub mod psi;

@@ -9,6 +9,7 @@ mod burn_rate;
 mod changed;
 mod fairness;
 mod harness;
+mod oracle;
 mod paired;
 mod stream;
 mod survival;
@@ -26,6 +27,7 @@ const RUNNERS: &[(&str, Runner)] = &[
     ("arl-v1", arl::run),
     ("burn-rate-v1", burn_rate::run),
     ("fairness-v1", fairness::run),
+    ("oracle-v1", oracle::run),
     ("paired-v1", paired::run),
     ("stream-v1", stream::run),
     ("survival-v1", survival::run),

@@ -119,7 +119,7 @@ fn solve<const B: usize>(rows: &[Row], mut sides: [Vec<f64>; B]) -> Option<[Vec<
             }
         }
         // A zero pivot is a set of states that nothing leaves.
-        if !(work[i] > 0.0) {
+        if work[i] <= 0.0 || work[i].is_nan() {
             return None;
         }
         upper.push(work[i..end].to_vec());

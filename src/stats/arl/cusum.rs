@@ -11,7 +11,7 @@ use super::{Step, nodes, tail};
 pub struct Cusum {
     /// The reference value k, subtracted from every observation: half the shift that is to be found fastest. Any finite number.
     pub reference: f64,
-    /// The decision interval h: alarm above it. Positive, at most 4000.
+    /// The decision interval h: alarm above it. Between 0 (a one-sided Shewhart chart with limit k) and 4000.
     pub threshold: f64,
 }
 
@@ -31,7 +31,7 @@ impl Cusum {
     /// Kemp, JRSS B 23 (1961) 149-153). `None` as for [`arl`](Self::arl), and for a negative reference value, where it is not so.
     #[must_use]
     pub fn arl_two_sided(&self, shift: f64) -> Option<f64> {
-        if !(self.reference >= 0.0) {
+        if self.reference < 0.0 || self.reference.is_nan() {
             return None;
         }
         // A side whose run length exceeds any number never alarms.
@@ -130,9 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_near_zero_leaves_a_one_sided_shewhart_chart() {
-        let got = Cusum { reference: 1.5, threshold: 1e-9 }.arl(0.0, 0.0).unwrap();
-        assert!((got * normal::sf(1.5) - 1.0).abs() < 1e-8, "{got}");
+    fn a_threshold_of_zero_and_one_near_it_leave_a_one_sided_shewhart_chart() {
+        for threshold in [0.0, 1e-9] {
+            let got = Cusum { reference: 1.5, threshold }.arl(0.0, 0.0).unwrap();
+            assert!((got * normal::sf(1.5) - 1.0).abs() < 1e-8, "{threshold}: {got}");
+        }
     }
 
     #[test]
@@ -182,7 +184,7 @@ mod tests {
             assert_eq!(chart(0.5, 4.0).arl(0.0, bad), None);
             assert_eq!(chart(bad, 4.0).arl_two_sided(0.0), None);
         }
-        assert_eq!(chart(0.5, 0.0).arl(0.0, 0.0), None);
+        assert_eq!(chart(0.5, -1e-9).arl(0.0, 0.0), None);
         assert_eq!(chart(0.5, 5000.0).arl(0.0, 0.0), None);
         assert_eq!(chart(0.5, 4.0).arl(0.0, 4.1), None);
         assert_eq!(chart(0.5, 4.0).arl(-60.0, 0.0), None, "never alarms");

@@ -13,7 +13,7 @@
 //! | [`shewhart`], [`siegmund`] | closed forms | D. Siegmund, "Sequential Analysis" (1985) |
 //! | [`sprt::bernoulli`] | forward recursion over counts | A. Wald, "Sequential Analysis" (1947) |
 //!
-//! The integral equations are solved at Gauss-Legendre nodes (Nystrom's method); errors are near 1e-12 relative, and a
+//! The integral equations are solved at Gauss-Legendre nodes (Nystrom's method); errors are near 1e-11 relative, and a
 //! Brook-Evans Markov chain in the tests confirms them by another way. Parameters outside a function's domain give `None`.
 
 pub mod cusum;
@@ -30,10 +30,10 @@ use chain::Row;
 
 /// Farther from the mean of a normal density than this many standard deviations nothing is counted: 1e-18 is left out there.
 const REACH: f64 = 9.0;
-/// Panels of two standard deviations; see [`panels`].
-const PANEL: f64 = 2.0;
-/// More panels than this are refused: charts 4000 standard deviations high, whose run lengths nobody waits for.
-const PANELS_MAX: f64 = 2000.0;
+/// Panels of three standard deviations; see [`panels`].
+const PANEL: f64 = 3.0;
+/// Higher charts than this, in standard deviations of a step, are refused.
+const HEIGHT_MAX: f64 = 4000.0;
 
 /// Average run length of a two-sided Shewhart chart: alarm when an observation is farther than `limit` from zero, `shift` being
 /// the mean, both in standard deviations. 1 / (P(Z > limit - shift) + P(Z < -limit - shift)).
@@ -62,10 +62,14 @@ pub fn siegmund(reference: f64, threshold: f64, shift: f64) -> Option<f64> {
     mean.is_finite().then_some(mean)
 }
 
-/// Nodes on `[low, high]` for a kernel with this standard deviation, panels not wider than `width` either.
+/// Nodes on `[low, high]` for a kernel with this standard deviation, panels not wider than `width` either; none if the interval
+/// is empty.
 fn nodes(low: f64, high: f64, deviation: f64, width: f64) -> Option<Vec<Node>> {
     let width = width.min(PANEL * deviation);
-    let fits = high > low && width > 0.0 && (high - low) / width <= PANELS_MAX;
+    if high == low {
+        return Some(Vec::new());
+    }
+    let fits = high > low && width > 0.0 && high - low <= HEIGHT_MAX * deviation;
     fits.then(|| panels(low, high, width))
 }
 

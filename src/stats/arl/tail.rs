@@ -1,43 +1,47 @@
 //! Owns reading a distribution off its survival function P(T > 1), P(T > 2), …: a value, a quantile; far out geometrically.
 //!
-//! A chain forgets its start, after which every step divides the survivors by the same factor. Once that factor has stopped to
-//! change the rest is a power of it, which makes false-alarm times of millions of steps as cheap as those of hundreds.
+//! A chain forgets its start, after which every step ends the same share of the runs that are left (the hazard). Once that share
+//! has stopped to change the rest is geometric, which makes false-alarm times of millions of steps as cheap as those of hundreds.
 
-/// The factor counts as settled when it is this near to what it was [`APART`] steps before.
-const SETTLED: f64 = 1e-14;
+/// The hazard counts as settled when it is relatively this near to what it was [`APART`] steps before, give or take the rounding
+/// of the survival function.
+const SETTLED: f64 = 1e-9;
+const ROUNDING: f64 = 5e-16;
 const APART: usize = 64;
+/// A hazard below this is hidden by rounding.
+const HAZARD_MIN: f64 = 1e-11;
 
 /// Where the walk along a survival function ended.
 struct Walked {
     t: u64,
     alive: f64,
-    /// The factor of a further step, if it has settled.
-    factor: Option<f64>,
+    /// The hazard from here on, if it has settled.
+    hazard: Option<f64>,
 }
 
 /// Walks until `done(t, alive)`, or until the rest is geometric. `None` if the function ends before.
 fn walk(mut survival: impl Iterator<Item = f64>, done: impl Fn(u64, f64) -> bool) -> Option<Walked> {
-    let mut factors = [f64::NAN; APART];
+    let mut hazards = [f64::NAN; APART];
     let (mut alive, mut t) = (1.0, 0);
     loop {
         if done(t, alive) {
-            return Some(Walked { t, alive, factor: None });
+            return Some(Walked { t, alive, hazard: None });
         }
         let next = survival.next()?;
-        let factor = next / alive;
+        let hazard = (alive - next) / alive;
         (alive, t) = (next, t + 1);
-        let before = &mut factors[t as usize % APART];
-        if (factor - *before).abs() <= SETTLED && factor < 1.0 {
-            return Some(Walked { t, alive, factor: Some(factor) });
+        let before = &mut hazards[t as usize % APART];
+        if hazard > HAZARD_MIN && (hazard - *before).abs() <= SETTLED * hazard + ROUNDING {
+            return Some(Walked { t, alive, hazard: Some(hazard) });
         }
-        *before = factor;
+        *before = hazard;
     }
 }
 
 /// P(T <= t).
 pub(crate) fn cdf(survival: impl Iterator<Item = f64>, t: u64) -> Option<f64> {
     let walked = walk(survival, |at, _| at == t)?;
-    let rest = walked.factor.map_or(1.0, |factor| libm::pow(factor, (t - walked.t) as f64));
+    let rest = walked.hazard.map_or(1.0, |hazard| libm::exp((t - walked.t) as f64 * libm::log1p(-hazard)));
     Some(1.0 - walked.alive * rest)
 }
 
@@ -47,11 +51,11 @@ pub(crate) fn quantile(survival: impl Iterator<Item = f64>, q: f64) -> Option<u6
         return None;
     }
     let walked = walk(survival, |_, alive| alive <= 1.0 - q)?;
-    let Some(factor) = walked.factor else { return Some(walked.t) };
+    let Some(hazard) = walked.hazard else { return Some(walked.t) };
     if walked.alive <= 1.0 - q {
         return Some(walked.t);
     }
-    let steps = libm::ceil(libm::log((1.0 - q) / walked.alive) / libm::log(factor));
+    let steps = libm::ceil(libm::log((1.0 - q) / walked.alive) / libm::log1p(-hazard));
     Some(walked.t.saturating_add(steps as u64))
 }
 
@@ -71,6 +75,15 @@ mod tests {
             let at = quantile(geometric(p), want * (1.0 - 1e-7)).unwrap();
             assert!(at <= t && at + 1 + t / 1_000_000 >= t, "{p} {t}: {at}");
         }
+    }
+
+    /// A wait before anything can happen, with a hazard that rounding hides, is not taken for the settled end.
+    #[test]
+    fn a_quiet_start_is_not_taken_for_the_end() {
+        let late = |t: i32| if t < 5000 { 1.0 - f64::from(t) * 1e-15 } else { libm::pow(0.9, f64::from(t - 4999)) };
+        assert_eq!(quantile((1..).map(late), 0.5), Some(5006));
+        let rising = |t: i32| libm::exp(-1e-12 * libm::exp(0.01 * f64::from(t)));
+        assert_eq!(quantile((1..).map(rising), 0.5), Some(2727), "ln(ln 2 / 1e-12) / 0.01 = 2726.5");
     }
 
     #[test]
