@@ -177,8 +177,8 @@ fn gaussian() -> Vec<Case> {
             100,
         ),
         ("kswin", Config::Kswin(KswinConfig::default()), same, 40_000, 100),
-        ("e-detector, sr", e_detector(0.5, ERule::Sr), as_share, 500_000, 1000),
-        ("e-detector, cusum", e_detector(0.5, ERule::Cusum), as_share, 500_000, 1000),
+        ("e-detector, sr", e_detector(0.5, ERule::ESr), as_share, 500_000, 1000),
+        ("e-detector, cusum", e_detector(0.5, ERule::ECusum), as_share, 500_000, 1000),
     ]
 }
 
@@ -204,7 +204,7 @@ fn bernoulli() -> Vec<Case> {
         ),
         ("ecdd", Config::Ecdd(EcddConfig::default()), same, 1_000_000, 2000),
         ("stepd", Config::Stepd(StepdConfig::default()), same, 500_000, 1000),
-        ("e-detector, sr", e_detector(0.05, ERule::Sr), same, 500_000, 1000),
+        ("e-detector, sr", e_detector(0.05, ERule::ESr), same, 500_000, 1000),
     ]
 }
 

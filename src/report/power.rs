@@ -154,7 +154,8 @@ pub struct Row {
     pub p90_s: Option<f64>,
     /// Every delay in seconds in ascending order; infinite where the rule did not fire.
     pub delays_s: Vec<f64>,
-    /// Mean bad canary requests between change and alarm (or the end of the time watched).
+    /// Mean number of canary requests that are bad because of the shift, from the change to the look (or to the end of the time
+    /// watched): bad ones less as many as there are without a shift.
     pub bad: f64,
     /// Mean delay in observations at the worst change: canary requests from the change to the scrape that told. Where the rule
     /// did not always fire, requests until the time watched was over: the mean is at least this.

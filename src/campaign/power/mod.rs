@@ -20,6 +20,8 @@ mod synthetic;
 pub use shift::{Healthy, Shift};
 
 use crate::campaign::lab::side_by_side;
+use crate::control::config::PolicyConfig;
+use crate::detect::config::SignalKind;
 use crate::event::{Verdict, Weight};
 use crate::id::RuleId;
 use crate::plan::Plan;
@@ -167,8 +169,9 @@ enum Fork {
 /// # Errors
 /// When what is asked is not there.
 pub fn power(plan: &Plan, ask: &Ask, told: &Sender<()>) -> Result<Power, PowerError> {
-    let frame = Frame::new(plan, ask)?;
+    let mut frame = Frame::new(plan, ask)?;
     let watched = watched(plan, ask, frame.bench.healthy)?;
+    frame.bench.policy = Arc::new(without_unread(&plan.policy, &watched));
     let mut shifts: Vec<Shift> = Vec::new();
     for (shift, _) in watched.iter().flat_map(|w| &w.shifts) {
         if !shifts.contains(shift) {
@@ -275,8 +278,9 @@ impl<'p> Frame<'p> {
 
     /// Canary requests a second.
     fn rate(&self, seen: &[Seen]) -> f64 {
+        let from = self.bench.stages.last().map_or(self.begins, |(at, ..)| *at);
         let all = || seen.iter().flat_map(|s| &s.null);
-        let seconds: f64 = all().map(|n| n.until.since(self.begins).as_secs_f64()).sum();
+        let seconds: f64 = all().map(|n| n.until.since(from).as_secs_f64()).sum();
         all().map(|n| n.counts.ended as f64).sum::<f64>() / seconds.max(1e-9)
     }
 }
@@ -357,6 +361,21 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
         all.push(Watched { rules: chosen, shifts: union, silent: None });
     }
     Ok(all)
+}
+
+/// The policy with signals that no watched rule reads replaced by a coin that never shows heads: they cost time and decide
+/// nothing here.
+fn without_unread(policy: &PolicyConfig, watched: &[Watched]) -> PolicyConfig {
+    let mut policy = policy.clone();
+    let rules = watched.iter().flat_map(|w| &w.rules).map(|i| &policy.rules[*i]);
+    let fields = rules.flat_map(|rule| [&rule.when.left, &rule.when.right]).filter_map(|o| o.value);
+    let read: Vec<usize> = fields.map(|field| field.signal.index()).collect();
+    for (i, signal) in policy.signals.iter_mut().enumerate() {
+        if !read.contains(&i) {
+            signal.kind = SignalKind::Coin { share: 0.0 };
+        }
+    }
+    policy
 }
 
 /// One rollout of one seed: without a shift, and forked at its change point.
@@ -445,7 +464,7 @@ fn rule(frame: &Frame<'_>, watched: &Watched, place: usize, shifts: &[Shift], se
     }
 }
 
-/// First alarms without a shift, and canary requests until then: ended, and labelled.
+/// First alarms without a shift, and canary requests until then.
 fn alarms(frame: &Frame<'_>, place: usize, seen: &[Seen]) -> (FalseAlarms, Counts) {
     let (mut events, mut in_stage, mut rollouts, mut days) = (0, 0, 0, 0.0);
     let mut counts = Counts::default();
@@ -460,6 +479,7 @@ fn alarms(frame: &Frame<'_>, place: usize, seen: &[Seen]) -> (FalseAlarms, Count
         days += null.until.since(frame.begins).as_secs_f64() / 86_400.0;
         counts.ended += null.counts.ended;
         counts.labelled += null.counts.labelled;
+        counts.bad += null.counts.bad;
     }
     let rate = |events: u64, exposure: f64| {
         let interval = poisson_rate(events, exposure, 0.95);
@@ -497,7 +517,8 @@ fn row(
         delays.push(delay);
         // The scrape that told came a lag before the look.
         let told = delay.min(frame.within.as_secs_f64());
-        bad += counts.bad as f64 * told / (told - lag).max(lag).max(1e-9);
+        let usual = counts.ended as f64 * exposed.bad as f64 / (exposed.ended as f64).max(1.0);
+        bad += (counts.bad as f64 - usual) * told / (told - lag).max(1e-3);
         by_change[*change].0 += observed(counts) as f64;
         by_change[*change].1 += 1;
     }
@@ -519,7 +540,7 @@ fn row(
         share: wilson(found, trials, 0.95).unwrap_or(crate::stats::Interval { low: 0.0, high: 1.0 }),
         median_s: quantile(0.5),
         p90_s: quantile(0.9),
-        bad: if trials > 0 { bad / trials as f64 } else { 0.0 },
+        bad: (bad / (trials as f64).max(1.0)).max(0.0),
         observations,
         censored: found < trials,
         delays_s: delays,
