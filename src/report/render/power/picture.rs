@@ -83,6 +83,9 @@ impl<'a> Chart<'a> {
             let line = |(i, rule): (usize, &'a crate::report::power::RulePower)| {
                 let rows: Vec<&Row> = rule.rows.iter().filter(|row| row.kind == kind).collect();
                 let whole = power.rules.len() > 1 && i + 1 == power.rules.len();
+                if whole && rows.iter().all(|row| super::repeats(power, row)) {
+                    return None;
+                }
                 let ink = if whole { WHOLE } else { INKS[i % INKS.len()] };
                 (!rows.is_empty()).then_some(Line { rule: &rule.rule, ink, shape: i % 3, rows })
             };
@@ -271,7 +274,7 @@ impl Line<'_> {
         let name = canvas.fit(self.rule, Text::bold(14.0), room);
         canvas.text((WORDS + 22.0, y), &name, Text::bold(14.0))?;
         let Some(last) = self.rows.last() else { return Ok(()) };
-        let words = format!("{}: found in {}, limit {}", last.words, super::share(last), super::limit(last));
+        let words = format!("{}: found in {}", last.words, super::share(last));
         let words = canvas.fit(&words, Text::plain(12.5), room);
         canvas.text((WORDS + 22.0, y + 17.0), &words, Text::plain(12.5).ink(Ink::SOFT))
     }
