@@ -165,6 +165,14 @@
 //! - **Signals compare with one of three references** ([`detect::config::Reference`]): the *baseline* version at the same time,
 //!   the *first* minutes of traffic, or the version's *own* beginning. What happens to both versions shows in the second, what
 //!   happened to one since it went out in the third.
+//! - **A look ends in a measurement or in a reason for none** ([`detect::verdict::NoVerdict`]), which is recorded where it changes:
+//!   no data is not zero, and not health. A rule's `on_missing` says what follows.
+//! - **One configuration per detector**, which is also its wire form: the policy file's schema, its defaults, what `explain`
+//!   prints and what the detector is built from are one struct ([`detect::sequential`], [`detect::two_sample`]).
+//! - **What looks cost is the policy's to say** ([`detect::looks`]): levels of one look or of all looks together, p-values over
+//!   columns by Holm or Benjamini-Hochberg; sequential detectors and confidence sequences see every observation once.
+//! - **A detector that draws** (permutations, KSWIN's positions) draws from a stream named after its signal, at a place that
+//!   belongs to the look, so that one more signal changes nobody's luck.
 //! - **A bad release is a fault** whose twin ships the declared clean artifact; it begins with its version's traffic.
 //! - **A trial's own run is timed apart** from its reference runs, and host figures stand in a section of their own
 //!   ([`report::trial::Host`]) that no comparison reads.

@@ -269,7 +269,7 @@ fn unknown_names() {
         &[(s, 30, 10, "unknown source `shpo`", "did you mean `shop`")],
     );
     check(&[(p, "\"slow.value", "\"slwo.value")], &[(p, 13, 9, "unknown signal `slwo`", "did you mean `slow`")]);
-    check(&[(p, "score-drift.p", "score-drift.pp")], &[(p, 10, 21, "no field `pp`", "`d`, `p`, `n`")]);
+    check(&[(p, "score-drift.p", "score-drift.pp")], &[(p, 10, 21, "no field `pp`", "`d`, `p`, `location`")]);
     check(
         &[(p, "gate = \"slow\"", "gate = \"sloww\"")],
         &[(p, 16, 51, "unknown signal `sloww`", "did you mean `slow`")],

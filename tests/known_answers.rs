@@ -430,9 +430,10 @@ fn two_versions_of_the_same_bytes_differ_at_the_nominal_rate() {
         let mut below = false;
         for recorded in &record.trace.events {
             match &recorded.event {
-                // Rows of all p-values, and runs of looks below the threshold.
+                // All looks, and runs of looks below the threshold.
                 Event::Measured(m) if m.version == NEW => {
-                    looks[m.signal.index()].push(m.values[1]);
+                    // Of KS the p-value, of PSI the ratio.
+                    looks[m.signal.index()].push(m.values[if m.signal.index() == 2 { 2 } else { 1 }]);
                     if m.signal.index() == 0 {
                         runs += usize::from(m.values[1] < 0.01 && !below);
                         below = m.values[1] < 0.01;

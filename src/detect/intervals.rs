@@ -28,11 +28,17 @@ pub enum Method {
     },
 }
 
+/// The weights of single observations are cut here: the paper's choice.
+const TRUNCATION: f64 = 0.5;
+
 /// A confidence sequence under way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interval {
     method: Method,
     state: State,
+    /// Of what was taken, within [0, 1].
+    sum: f64,
+    count: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -49,11 +55,11 @@ impl IntervalConfig {
     pub fn start(&self) -> Interval {
         let state = match self.method {
             Method::EmpiricalBernstein { .. } => {
-                EmpiricalBernstein::new(self.alpha).map(|s| State::Bernstein(Box::new(s)))
+                EmpiricalBernstein::new(self.alpha, TRUNCATION).map(|s| State::Bernstein(Box::new(s)))
             }
             Method::BetaBinomial { tuned_for } => BetaBinomial::new(self.alpha, tuned_for as f64).map(State::Binomial),
         };
-        Interval { method: self.method, state: state.unwrap_or(State::Idle) }
+        Interval { method: self.method, state: state.unwrap_or(State::Idle), sum: 0.0, count: 0 }
     }
 }
 
@@ -63,21 +69,24 @@ impl Interval {
         if x.is_nan() {
             return;
         }
-        match (&mut self.state, self.method) {
-            (State::Bernstein(s), Method::EmpiricalBernstein { low, high }) => {
-                s.add(((x - low) / (high - low)).clamp(0.0, 1.0));
-            }
-            (State::Binomial(s), _) => s.add(x != 0.0),
-            _ => {}
+        let x = match self.method {
+            Method::EmpiricalBernstein { low, high } => ((x - low) / (high - low)).clamp(0.0, 1.0),
+            Method::BetaBinomial { .. } => f64::from(u8::from(x != 0.0)),
+        };
+        if let State::Bernstein(sequence) = &mut self.state {
+            sequence.push(x);
         }
+        self.sum += x;
+        self.count += 1;
     }
 
     /// Value, lower, upper, n; `None` before the first observation.
     #[must_use]
     pub fn values(&self) -> Option<Vec<f64>> {
-        let (mean, around, n) = match &self.state {
-            State::Bernstein(s) => (s.mean()?, s.interval()?, s.count()),
-            State::Binomial(s) => (s.mean()?, s.interval()?, s.count()),
+        let mean = (self.count > 0).then(|| self.sum / self.count as f64)?;
+        let around = match &self.state {
+            State::Bernstein(sequence) => sequence.interval()?,
+            State::Binomial(sequence) => sequence.interval(self.sum, self.count)?,
             State::Idle => return None,
         };
         let (low, high) = match self.method {
@@ -85,6 +94,6 @@ impl Interval {
             Method::BetaBinomial { .. } => (0.0, 1.0),
         };
         let scaled = |x: f64| low + x * (high - low);
-        Some(vec![scaled(mean), scaled(around.low), scaled(around.high), n as f64])
+        Some(vec![scaled(mean), scaled(around.low), scaled(around.high), self.count as f64])
     }
 }

@@ -109,7 +109,7 @@ fn about(variant: &Value, schema: &Value) -> Option<About> {
         variant.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let parameter = |(name, of): (&String, &Value)| Parameter {
         name: name.clone(),
-        what: word(of, "description"),
+        what: without_default(&word(of, "description")),
         default: of.get("default").filter(|d| !d.is_null()).map(ToString::to_string),
         required: required.contains(&name.as_str()),
         values: values(of, schema),
@@ -120,6 +120,14 @@ fn about(variant: &Value, schema: &Value) -> Option<About> {
 
 fn word(of: &Value, key: &str) -> String {
     of.get(key).and_then(Value::as_str).unwrap_or_default().replace('\n', " ")
+}
+
+/// A text without what it says of the default, which stands beside it.
+fn without_default(text: &str) -> String {
+    match text.rfind(" Default: ") {
+        Some(at) if !text[at + 1..].contains(". ") => text[..at].to_owned(),
+        _ => text.to_owned(),
+    }
 }
 
 /// What a key can be: words, or bounds.

@@ -8,8 +8,7 @@
 //! A dash that touches letters on both sides belongs to a signal's name; subtraction stands between blanks.
 
 use crate::control::config::{Comparison, Condition, Field, Operand};
-use crate::detect::config::{Level, SignalConfig};
-use crate::detect::two_sample::{Ks, Test};
+use crate::detect::config::SignalConfig;
 use crate::id::SignalId;
 use crate::plan::diagnostic::did_you_mean;
 use std::ops::Range;
@@ -249,7 +248,8 @@ impl<'a> Parser<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::config::{Columns, Reference, SignalKind};
+    use crate::detect::config::{Columns, Level, Reference, SignalKind};
+    use crate::detect::two_sample::{Ks, Test};
     use crate::time::Span;
 
     fn signals() -> Vec<SignalConfig> {

@@ -494,7 +494,7 @@ pub struct Followed<D> {
     pub of: String,
     /// A score at or above this is class 1 (`wrong`).
     #[serde(default = "half")]
-    pub threshold: Share,
+    pub class_threshold: Share,
     /// Look at (value − mean) / standard deviation of this reference instead of the value.
     pub standardise: Option<Reference>,
     /// The detector's own parameters.
@@ -517,7 +517,7 @@ pub struct ConfidenceSequence {
     pub of: String,
     /// A score at or above this is class 1 (`wrong`).
     #[serde(default = "half")]
-    pub threshold: Share,
+    pub class_threshold: Share,
     /// How the interval is made.
     #[serde(default)]
     pub method: SequenceMethod,

@@ -201,12 +201,19 @@ fn outcome(story: &Story, ordered: &[Ordered], clean: Option<&Trace>, window: Sp
 /// nothing may; 0 if nothing did. Source: SRE Workbook, ch. 5: of the period, not of the run.
 #[must_use]
 pub fn budget_spent(run: &RunRecord, objective: &Objective, horizon: SimTime) -> f64 {
-    if run.counts.failed == 0 {
-        return 0.0;
-    }
     let rate = run.counts.requests as f64 / horizon.as_secs_f64();
-    let budget = objective.failure_rate * rate * objective.period.as_secs_f64();
-    if budget > 0.0 { run.counts.failed as f64 / budget } else { f64::INFINITY }
+    budget_share(run.counts.failed, objective.failure_rate, rate * objective.period.as_secs_f64())
+}
+
+/// `bad` events as a share of what may be bad of the `expected` events of a period.
+#[must_use]
+pub fn budget_share(bad: u64, failure_rate: f64, expected: f64) -> f64 {
+    let budget = failure_rate * expected;
+    match bad {
+        0 => 0.0,
+        _ if budget > 0.0 => bad as f64 / budget,
+        _ => f64::INFINITY,
+    }
 }
 
 /// The time axis of a run. Before the first `Weights` the version the rollout starts from (index 0) has all traffic.

@@ -38,20 +38,21 @@ impl EqualWidth {
     /// The counts of values by bin. Values outside of the range, and NaN, are in none.
     #[must_use]
     pub fn count(&self, values: &[f64]) -> Vec<u32> {
-        let last = self.bins() - 1;
-        let (low, high) = (self.edges[0], self.edges[last + 1]);
-        let scale = self.bins() as f64 / (high - low);
-        let mut counts = vec![0; self.bins()];
-        for &x in values.iter().filter(|x| (low..=high).contains(x)) {
-            // The product is right up to rounding; the edges decide.
-            let mut bin = (((x - low) * scale) as usize).min(last);
-            while x < self.edges[bin] {
-                bin -= 1;
+        let bins = self.bins();
+        let (low, high) = (self.edges[0], self.edges[bins]);
+        let scale = bins as f64 / (high - low);
+        // How far rounding may move a value or an edge, in bins: only so near to one must the edges themselves decide.
+        let slack = 8.0 * f64::EPSILON * (low.abs().max(high.abs()) * scale + bins as f64);
+        let mut counts = vec![0; bins];
+        for &x in values {
+            let place = (x - low) * scale;
+            let bin = place as i32;
+            let inside = place - f64::from(bin);
+            if inside > slack && inside < 1.0 - slack && (bin as usize) < bins {
+                counts[bin as usize] += 1;
+            } else if (low..=high).contains(&x) {
+                counts[self.edges[1..bins].partition_point(|&edge| edge <= x)] += 1;
             }
-            while bin < last && x >= self.edges[bin + 1] {
-                bin += 1;
-            }
-            counts[bin] += 1;
         }
         counts
     }
@@ -121,11 +122,13 @@ mod tests {
 
         #[test]
         fn categories_count_every_value(mut a in prop::collection::vec(0_u8..6, 0..20), mut b in prop::collection::vec(0_u8..6, 0..20)) {
-            (a.sort_unstable(), b.sort_unstable());
+            a.sort_unstable();
+            b.sort_unstable();
             let float = |v: &[u8]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
             let (of_a, of_b) = categories(&float(&a), &float(&b));
             let mut distinct = [a.clone(), b.clone()].concat();
-            (distinct.sort_unstable(), distinct.dedup());
+            distinct.sort_unstable();
+            distinct.dedup();
             let count = |v: &[u8]| distinct.iter().map(|x| v.iter().filter(|y| *y == x).count() as u32).collect::<Vec<_>>();
             prop_assert_eq!((of_a, of_b), (count(&a), count(&b)));
             for most in 0..8 {

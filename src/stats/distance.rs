@@ -15,7 +15,8 @@ pub struct Distances {
     pub energy_coefficient: f64,
 }
 
-/// The distances of two samples sorted in ascending order. `None` if one is empty or has an end that is not finite.
+/// The distances of two samples sorted in ascending order. `None` if one is empty or has an end that is not finite, or if the
+/// range of both overflows.
 #[must_use]
 pub fn distances(a: &[f64], b: &[f64]) -> Option<Distances> {
     let finite = |values: &[f64]| Some(values.first()?.is_finite() && values.last()?.is_finite());
@@ -26,6 +27,9 @@ pub fn distances(a: &[f64], b: &[f64]) -> Option<Distances> {
     let (mut i, mut j) = (0, 0);
     let (mut first, mut square, mut between) = (0.0, 0.0, 0.0);
     let mut last = a[0].min(b[0]);
+    if !(a[a.len() - 1].max(b[b.len() - 1]) - last).is_finite() {
+        return None;
+    }
     while i < a.len() || j < b.len() {
         let from_a = j == b.len() || (i < a.len() && a[i] <= b[j]);
         let value = if from_a { a[i] } else { b[j] };
@@ -79,6 +83,7 @@ mod tests {
         assert_eq!(distances(&[], &[1.0]), None);
         assert_eq!(distances(&[1.0], &[1.0, f64::INFINITY]), None);
         assert_eq!(distances(&[f64::NAN], &[1.0]), None);
+        assert_eq!(distances(&[-f64::MAX], &[f64::MAX]), None);
         let equal = Distances { wasserstein: 0.0, energy: 0.0, energy_coefficient: 0.0 };
         assert_eq!(distances(&[2.0; 3], &[2.0; 5]), Some(equal));
         assert_eq!(distances(&[2.0; 3], &[3.0; 5]).unwrap().energy_coefficient, 1.0);

@@ -129,7 +129,8 @@ mod tests {
         assert_eq!(hellinger(&[1.0, 0.0], &[0.0, 1.0]), Some(1.0));
         assert!((jensen_shannon(&[1.0, 0.0], &[0.0, 1.0]).unwrap() - std::f64::consts::LN_2).abs() < 1e-15);
         let (mut wide, mut fine) = ([0.5, 0.0, 0.5], [0.99995, 0.0, 0.00005]);
-        (fill_zeros(&mut wide, 1e-4), fill_zeros(&mut fine, 1e-4));
+        fill_zeros(&mut wide, 1e-4);
+        fill_zeros(&mut fine, 1e-4);
         assert_eq!((wide[1], fine[1]), (1e-4, 0.00005 / 1e6));
     }
 }

@@ -152,51 +152,107 @@ pub fn statistic_sorted<T: Copy + PartialOrd>(a: &[T], b: &[T]) -> Option<KsTest
     Some(KsTest { d: widest as f64 / (n as f64 * m as f64), n: n as u64, m: m as u64 })
 }
 
-/// Where two samples part most, and how far to either side.
+/// The largest distance between two distribution functions and where it is reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Extremes {
-    /// `sup (F - G)`, first minus second: how far the second sample lies above.
-    pub greater: f64,
-    /// `sup (G - F)`: how far it lies below.
-    pub less: f64,
-    /// A value at which `greater` is reached.
-    pub greater_at: f64,
-    /// A value at which `less` is reached.
-    pub less_at: f64,
-    /// The value at which the larger of the two is reached.
+pub struct Farthest {
+    /// The distance: the larger of the two one-sided ones, `sup (F - G)` for [`Alternative::Greater`] (with F the first
+    /// sample's: the second lies above), or `sup (G - F)` for [`Alternative::Less`].
+    pub d: f64,
+    /// A value at which it is reached.
     pub location: f64,
-    /// 1 if that is `greater`, -1 if it is `less`.
+    /// 1 if F is above G there, -1 if below.
     pub sign: i8,
 }
 
-/// The one-sided distances of two samples sorted in ascending order, and the place of the larger. Which of several equal
-/// places it is, is scipy's choice, down to the rounding of `i/n - j/m`: the first value of the first sample, else the first
+/// The distance of two samples sorted in ascending order, and where it is reached. Which of several equal places it is, is
+/// scipy's choice, down to the rounding of `i/n - j/m`: the first value of the first sample, else the first
 /// of the second, with `greater` before `less`. `None` as [`statistic_sorted`].
 #[must_use]
-pub fn extremes<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T]) -> Option<Extremes> {
+pub fn farthest<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T], alternative: Alternative) -> Option<Farthest> {
     if a.is_empty() || b.is_empty() || has_nan_end(a) || has_nan_end(b) {
         return None;
     }
-    let (n, m) = (a.len() as f64, b.len() as f64);
-    let (mut most, mut least) = ((f64::NEG_INFINITY, a[0]), (f64::INFINITY, a[0]));
-    for at in [a, b] {
-        let (mut i, mut j) = (0, 0);
-        for &x in at {
-            i += a[i..].iter().take_while(|&&y| y <= x).count();
-            j += b[j..].iter().take_while(|&&y| y <= x).count();
-            let difference = i as f64 / n - j as f64 / m;
-            if difference > most.0 {
-                most = (difference, x);
-            }
-            if difference < least.0 {
-                least = (difference, x);
-            }
+    let (n, m) = (a.len() as i64, b.len() as i64);
+    let (mut most, mut least) = (Peak::default(), Peak::default());
+    let (mut i, mut j, mut gap, mut tied, mut value) = (0, 0, 0_i64, false, a[0]);
+    while i < a.len() && j < b.len() {
+        let (x, y) = (a[i], b[j]);
+        // Negated, so that a NaN in the middle advances both instead of neither.
+        #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must advance")]
+        let (a_steps, b_steps) = (!(x > y), !(y > x));
+        i += usize::from(a_steps);
+        j += usize::from(b_steps);
+        gap += select_unpredictable(a_steps, m, 0) - select_unpredictable(b_steps, n, 0);
+        value = select_unpredictable(a_steps, x, y);
+        tied = a.get(i).is_some_and(|next| *next == value) || b.get(j).is_some_and(|next| *next == value);
+        if !tied {
+            most.see(gap, value, i, j);
+            least.see(-gap, value, i, j);
         }
     }
-    let (greater, less) = (most.0, (-least.0).max(0.0));
-    let (greater_at, less_at) = (most.1.into(), least.1.into());
-    let (location, sign) = if less > greater { (less_at, -1) } else { (greater_at, 1) };
-    Some(Extremes { greater, less, greater_at, less_at, location, sign })
+    // One side is consumed. If that was inside a tie, its end is the last place but one; the last has both at 1.
+    if tied {
+        i += a[i..].iter().take_while(|x| **x == value).count();
+        j += b[j..].iter().take_while(|y| **y == value).count();
+        gap = i as i64 * m - j as i64 * n;
+        most.see(gap, value, i, j);
+        least.see(-gap, value, i, j);
+    }
+    if (i, j) != (a.len(), b.len()) {
+        let end = if i < a.len() { a[a.len() - 1] } else { b[b.len() - 1] };
+        most.see(0, end, a.len(), b.len());
+        least.see(0, end, a.len(), b.len());
+    }
+    // Scipy compares rounded shares, and looks at the values of the first sample before those of the second.
+    let share = |place: &Place<T>| place.i as f64 / n as f64 - place.j as f64 / m as f64;
+    let first = |peak: &Peak<T>, sign: f64| {
+        let of_a = |place: &Place<T>| place.i > 0 && a[place.i - 1] == place.at;
+        let better = |x: &Place<T>, y: &Place<T>| {
+            let (x_share, y_share) = (sign * share(x), sign * share(y));
+            y_share > x_share || (y_share == x_share && of_a(y) && !of_a(x))
+        };
+        peak.places.iter().copied().reduce(|x, y| if better(&x, &y) { y } else { x })
+    };
+    let (top, bottom) = (first(&most, 1.0)?, first(&least, -1.0)?);
+    let below = match alternative {
+        Alternative::TwoSided => -share(&bottom) > share(&top),
+        Alternative::Greater => false,
+        Alternative::Less => true,
+    };
+    let (peak, place, sign) = if below { (least, bottom, -1) } else { (most, top, 1) };
+    Some(Farthest { d: peak.gap as f64 / (n as f64 * m as f64), location: place.at.into(), sign })
+}
+
+/// A value, at most which are `i` values of the first sample and `j` of the second.
+#[derive(Clone, Copy)]
+struct Place<T> {
+    at: T,
+    i: usize,
+    j: usize,
+}
+
+/// The largest gap so far, and all places where it is reached.
+struct Peak<T> {
+    gap: i64,
+    places: Vec<Place<T>>,
+}
+
+impl<T> Default for Peak<T> {
+    fn default() -> Self {
+        Self { gap: i64::MIN, places: Vec::new() }
+    }
+}
+
+impl<T> Peak<T> {
+    fn see(&mut self, gap: i64, at: T, i: usize, j: usize) {
+        if gap >= self.gap {
+            if gap > self.gap {
+                self.gap = gap;
+                self.places.clear();
+            }
+            self.places.push(Place { at, i, j });
+        }
+    }
 }
 
 /// The test on two samples that come as chunks, each chunk sorted: a window is a ring of sorted scrapes. The runs are merged,
@@ -328,19 +384,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_larger_side_is_the_statistic(a in tied(), b in tied()) {
-            let (e, back) = (extremes(&a, &b).unwrap(), extremes(&b, &a).unwrap());
-            prop_assert!((e.greater.max(e.less) - statistic_sorted(&a, &b).unwrap().d).abs() < 1e-12);
-            prop_assert_eq!((e.greater, e.less), (back.less, back.greater));
-            let share = |of: &[f32]| of.iter().filter(|&&y| f64::from(y) <= e.location).count() as f64 / of.len() as f64;
-            prop_assert!(((share(&a) - share(&b)) * f64::from(e.sign) - e.greater.max(e.less)).abs() < 1e-12);
+        fn the_farthest_place_has_the_distance(a in tied(), b in tied()) {
+            let share = |of: &[f32], x: f64| of.iter().filter(|&&y| f64::from(y) <= x).count() as f64 / of.len() as f64;
+            let both = [Alternative::Greater, Alternative::Less].map(|side| farthest(&a, &b, side).unwrap());
+            for far in both {
+                let there = (share(&a, far.location) - share(&b, far.location)) * f64::from(far.sign);
+                prop_assert!((there - far.d).abs() < 1e-12);
+            }
+            let far = farthest(&a, &b, Alternative::TwoSided).unwrap();
+            prop_assert!((far.d - by_definition(&a, &b)).abs() < 1e-12);
+            prop_assert!(far.d == both[0].d.max(both[1].d) && both.contains(&far));
+            prop_assert_eq!(farthest(&b, &a, Alternative::Less).unwrap().d, both[0].d);
         }
     }
 
     #[test]
     fn odd_inputs_have_the_stated_results() {
         let nan = f32::NAN;
-        assert_eq!(extremes::<f32>(&[], &[1.0]), None);
+        assert_eq!(farthest::<f32>(&[], &[1.0], Alternative::TwoSided), None);
         assert_eq!(KsTest { d: 0.5, n: 1, m: 1 }.p_asymptotic(Alternative::TwoSided), None);
         assert_eq!(statistic_sorted::<f32>(&[], &[1.0]), None);
         assert_eq!(statistic_sorted(&[1.0, nan], &[1.0]), None);

@@ -14,16 +14,21 @@
 //! | [`normal`], [`special`] | distributions: normal, gamma, beta, chi-squared, Student's t |
 //! | [`histogram`] | latencies, compactly: quantiles within 1/32 |
 //! | [`quantile`], [`summary`] | what a sample looks like |
-//! | [`ks`], [`ks_ranks`], [`psi`] | do two samples come from one distribution? |
+//! | [`ks`], [`ks_exact`], [`ks_ranks`], [`kolmogorov`], [`cramer_von_mises`] | do two samples have one distribution? |
+//! | [`mann_whitney`], [`shift`], [`distance`] | … by ranks, by how far values moved |
+//! | [`psi`], [`bins`], [`divergence`], [`contingency`] | … by counts in bins or categories |
+//! | [`mmd`] | … as points of any dimension |
 //! | [`auc`], [`classification`], [`calibration`] | does a score rank, decide and predict well? |
 //! | [`label_free`] | how well would it, if it is calibrated and labels have not come? |
 //! | [`fairness`] | do groups of users fare alike? |
 //! | [`data_quality`] | are the inputs what they were? |
-//! | [`burn_rate`] | how fast is an error budget spent? |
 //! | [`proportion`], [`bootstrap`] | how sure is a share, a rate, a mean, a difference? |
 //! | [`paired`], [`multiple`] | did one of two do better on the same cases? what if many were compared? |
 //! | [`survival`], [`competing`] | time until an event that some runs never see |
 //! | [`queueing`] | what a queue should do, to hold the simulator to |
+//! | [`arl`] | how long does a control chart run until it alarms? |
+//! | [`oracle`] | how fast could any rule find a known fault? |
+//! | [`confidence_sequence`] | how sure is a mean, when one looks all the time? |
 //!
 //! `tests/stats_reference.rs` and `tests/detectors_reference` hold each of them to scipy, statsmodels, fairlearn, lifelines or
 //! mpmath, or their own tests do.
@@ -36,7 +41,6 @@ pub mod auc;
 pub mod bins;
 pub mod bootstrap;
 mod brent;
-pub mod burn_rate;
 pub mod calibration;
 pub mod classification;
 pub mod competing;

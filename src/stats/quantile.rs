@@ -64,15 +64,19 @@ pub fn quantile_by<T: Copy + Into<f64>>(sorted: &[T], q: f64, method: Method) ->
 
 /// The value at a position in `[0, n - 1]`, linear between neighbours. `None` halfway between -inf and inf.
 fn interpolate<T: Copy + Into<f64>>(sorted: &[T], position: f64) -> Option<f64> {
-    let last = sorted.len().checked_sub(1)?;
+    between(|rank| sorted[rank].into(), sorted.len().checked_sub(1)?, position)
+}
+
+/// The same of order statistics by rank from 0 to `last`.
+fn between(statistic: impl Fn(usize) -> f64, last: usize, position: f64) -> Option<f64> {
     let below = position.floor();
     let t = position - below;
     let index = (below as usize).min(last);
-    let a: f64 = sorted[index].into();
+    let a = statistic(index);
     if t == 0.0 {
         return Some(a);
     }
-    let b: f64 = sorted[(index + 1).min(last)].into();
+    let b = statistic((index + 1).min(last));
     if a == b {
         return Some(a);
     }
@@ -84,6 +88,83 @@ fn interpolate<T: Copy + Into<f64>>(sorted: &[T], position: f64) -> Option<f64> 
     Some(if t < 0.5 { a + difference * t } else { b - difference * (1.0 - t) })
 }
 
+/// The quantiles of type 7 at ascending `shares` of a sample in any order, to the same bits as [`quantile_sorted`], each with
+/// how many values are at most that. `None` for an empty sample, a share outside of `[0, 1]`, or a value that is not finite.
+///
+/// The values are dropped into buckets of equal width, and only those buckets are sorted that hold a neighbour of a quantile:
+/// three passes instead of a sort. If an outlier puts nearly all into one bucket, it is a sort.
+#[must_use]
+pub fn quantiles_unsorted(values: &[f64], shares: &[f64]) -> Option<Vec<(f64, usize)>> {
+    let (low, high) = range(values)?;
+    let last = values.len().checked_sub(1)?;
+    if !(high - low).is_finite() || shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
+        return None;
+    }
+    let scale = (BUCKETS - 1) as f64 / (high - low).max(f64::MIN_POSITIVE);
+    let bucket = |x: f64| (((x - low) * scale) as i32 as usize).min(BUCKETS - 1);
+    let mut sizes = vec![0_u32; BUCKETS];
+    values.iter().for_each(|&x| sizes[bucket(x)] += 1);
+    let mut before = Vec::with_capacity(BUCKETS + 1);
+    before.push(0);
+    for size in sizes {
+        before.push(before[before.len() - 1] + size as usize);
+    }
+    // The bucket of the value of a rank: the last one with no more values before it.
+    let of_rank = |rank: usize| before.partition_point(|&count| count <= rank) - 1;
+    let mut wanted = vec![false; BUCKETS];
+    for share in shares {
+        let below = (last as f64 * share).floor() as usize;
+        for rank in [below, (below + 1).min(last)] {
+            wanted[of_rank(rank)] = true;
+        }
+    }
+    let mut kept: Vec<f64> = values.iter().copied().filter(|&x| wanted[bucket(x)]).collect();
+    kept.sort_unstable_by(f64::total_cmp);
+    // Where among the kept each bucket's are.
+    let mut starts = vec![0; BUCKETS + 1];
+    for i in 0..BUCKETS {
+        starts[i + 1] = starts[i] + if wanted[i] { before[i + 1] - before[i] } else { 0 };
+    }
+    let statistic = |rank: usize| {
+        let at = of_rank(rank);
+        kept[starts[at] + rank - before[at]]
+    };
+    let at_most = |x: f64| {
+        let at = bucket(x);
+        // A quantile in another bucket lies between its neighbours, where no value is.
+        if wanted[at] { before[at] + kept[starts[at]..starts[at + 1]].partition_point(|&y| y <= x) } else { before[at] }
+    };
+    shares
+        .iter()
+        .map(|share| between(statistic, last, last as f64 * share))
+        .map(|quantile| quantile.map(|quantile| (quantile, at_most(quantile))))
+        .collect()
+}
+
+/// Buckets: few enough for the first-level cache.
+const BUCKETS: usize = 1024;
+
+/// The smallest and the largest value; `None` for an empty slice or one with NaN. Infinities count.
+#[must_use]
+pub fn range(values: &[f64]) -> Option<(f64, f64)> {
+    const LANES: usize = 8;
+    let first = *values.first()?;
+    let (mut low, mut high, mut nan) = ([first; LANES], [first; LANES], [0_u64; LANES]);
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in chunk.iter().enumerate() {
+            low[lane] = if x < low[lane] { x } else { low[lane] };
+            high[lane] = if x > high[lane] { x } else { high[lane] };
+            nan[lane] |= u64::from(x.is_nan());
+        }
+    }
+    let low = low.iter().chain(rest).fold(first, |low, &x| low.min(x));
+    let high = high.iter().chain(rest).fold(first, |high, &x| high.max(x));
+    let nan = nan.iter().any(|&nan| nan != 0) || rest.iter().any(|x| x.is_nan());
+    (!nan).then_some((low, high))
+}
+
 /// Whether a sorted slice starts or ends with NaN.
 pub(crate) fn has_nan_end<T: Copy + Into<f64>>(sorted: &[T]) -> bool {
     let nan = |value: Option<&T>| value.is_some_and(|&x| Into::<f64>::into(x).is_nan());
@@ -92,7 +173,29 @@ pub(crate) fn has_nan_end<T: Copy + Into<f64>>(sorted: &[T]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn without_sorting_it_is_the_same(
+            values in prop::collection::vec(prop_oneof![-1.0_f64..1.0, (0_i8..4).prop_map(f64::from), any::<f32>().prop_map(f64::from)], 1..200),
+            mut shares in prop::collection::vec(0.0_f64..=1.0, 0..6)
+        ) {
+            shares.sort_by(f64::total_cmp);
+            let values: Vec<f64> = values.into_iter().filter(|x| x.is_finite()).collect();
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            let want: Option<Vec<(f64, usize)>> = shares
+                .iter()
+                .map(|&q| quantile_sorted(&sorted, q).map(|x| (x, sorted.iter().filter(|y| **y <= x).count())))
+                .collect();
+            prop_assert_eq!(quantiles_unsorted(&values, &shares), want.filter(|_| !values.is_empty()));
+            let ends = sorted.first().zip(sorted.last()).map(|(low, high)| (*low, *high));
+            prop_assert_eq!(range(&values), ends);
+        }
+    }
 
     #[test]
     fn the_methods_lie_between_neighbours_and_agree_at_the_ends() {
@@ -114,6 +217,11 @@ mod tests {
     #[test]
     fn odd_inputs_have_the_stated_results() {
         assert_eq!(quantile_sorted::<f64>(&[], 0.5), None);
+        for bad in [&[][..], &[1.0, f64::NAN], &[1.0, f64::INFINITY], &[-f64::MAX, f64::MAX]] {
+            assert_eq!(quantiles_unsorted(bad, &[0.5]), None);
+        }
+        assert_eq!((quantiles_unsorted(&[1.0], &[1.5]), range(&[]), range(&[1.0, f64::NAN])), (None, None, None));
+        assert_eq!(range(&[1.0, f64::INFINITY]), Some((1.0, f64::INFINITY)));
         assert_eq!(quantile_sorted(&[7.0_f32], 0.3), Some(7.0));
         assert_eq!(quantile_sorted(&[2.0, 2.0, 2.0], 0.99), Some(2.0));
         assert_eq!(quantile_sorted(&[1.0, 2.0], f64::NAN), None);

@@ -59,7 +59,8 @@ mod tests {
         let steep = |x: f64| libm::exp(9.0 * x) - 1e30;
         let step = |x: f64| if x < 1.75 { -1.0 } else { 5.0 };
         let endless = |x: f64| if x < 1.75 { f64::NEG_INFINITY } else { f64::INFINITY };
-        let cases: [(&str, &dyn Fn(f64) -> f64, f64, usize); 5] = [
+        type Case<'a> = (&'a str, &'a dyn Fn(f64) -> f64, f64, usize);
+        let cases: [Case; 5] = [
             ("smooth", &smooth, std::f64::consts::LN_2, 14),
             ("cubic", &cubic, 1e-3, 60),
             ("steep", &steep, 30.0 * std::f64::consts::LN_10 / 9.0, 40),

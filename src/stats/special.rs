@@ -42,6 +42,25 @@ fn gamma_both(a: f64, x: f64) -> Option<(f64, f64)> {
     }
     // x^a e^-x / Gamma(a + 1)
     let factor = poisson_density(a, x);
+    Some(match gamma_tail(a, x) {
+        Tail::Lower(sum) => {
+            let lower = (factor * sum).min(1.0);
+            (lower, 1.0 - lower)
+        }
+        Tail::Upper(fraction) => {
+            let upper = (factor * a * fraction).min(1.0);
+            (1.0 - upper, upper)
+        }
+    })
+}
+
+/// The tail that is computed: P(a, x) Gamma(a + 1) e^x / x^a, or Q(a, x) Gamma(a) e^x / x^a. Neither underflows.
+enum Tail {
+    Lower(f64),
+    Upper(f64),
+}
+
+fn gamma_tail(a: f64, x: f64) -> Tail {
     if x < a + 1.0 {
         let (mut term, mut sum, mut n) = (1.0, 1.0, a);
         for _ in 0..STEPS_MAX {
@@ -52,8 +71,7 @@ fn gamma_both(a: f64, x: f64) -> Option<(f64, f64)> {
                 break;
             }
         }
-        let lower = (factor * sum).min(1.0);
-        return Some((lower, 1.0 - lower));
+        return Tail::Lower(sum);
     }
     let mut b = x + 1.0 - a;
     let mut c = 1.0 / TINY;
@@ -71,8 +89,21 @@ fn gamma_both(a: f64, x: f64) -> Option<(f64, f64)> {
             break;
         }
     }
-    let upper = (factor * a * h).min(1.0);
-    Some((1.0 - upper, upper))
+    Tail::Upper(h)
+}
+
+/// ln of P(a, x) Gamma(a) e^x / x^a and of Q(a, x) Gamma(a) e^x / x^a, for finite `a > 0`, `x > 0`: both keep their digits where
+/// P, Q, and Gamma are too large or too small for a number.
+pub(super) fn ln_gamma_tails(a: f64, x: f64) -> Option<(f64, f64)> {
+    if !(x > 0.0 && x.is_finite()) {
+        return None;
+    }
+    let (lower, upper) = gamma_both(a, x)?;
+    let ln_factor = libm::log(a) - stirling_error(a) - deviance(a, x) - 0.5 * libm::log(2.0 * std::f64::consts::PI * a);
+    Some(match gamma_tail(a, x) {
+        Tail::Lower(sum) => (libm::log(sum / a), libm::log(upper) - ln_factor),
+        Tail::Upper(fraction) => (libm::log(lower) - ln_factor, libm::log(fraction)),
+    })
 }
 
 /// P(X > x) of a chi-squared variate with `df > 0` degrees of freedom; 1 for negative `x`.
@@ -241,7 +272,7 @@ fn poisson_density(a: f64, x: f64) -> f64 {
 }
 
 /// ln Gamma(z + 1) minus Stirling's approximation of it.
-fn stirling_error(z: f64) -> f64 {
+pub(super) fn stirling_error(z: f64) -> f64 {
     const HALF_LN_2PI: f64 = 0.918_938_533_204_672_7;
     if z < 16.0 {
         return libm::lgamma(z + 1.0) - (z + 0.5) * libm::log(z) + z - HALF_LN_2PI;
@@ -253,7 +284,7 @@ fn stirling_error(z: f64) -> f64 {
 }
 
 /// a ln(a/m) + m - a, without cancellation when `a` is near `m`.
-fn deviance(a: f64, m: f64) -> f64 {
+pub(super) fn deviance(a: f64, m: f64) -> f64 {
     let difference = a - m;
     if difference.abs() >= 0.1 * (a + m) {
         return a * libm::log(a / m) - difference;

@@ -118,7 +118,7 @@ fn sprt_bernoulli(case: &mut Case, row: &Value) -> Option<()> {
 }
 
 /// The largest relative difference of the reference's two methods over a list. Recomputed with our mean in the place of the
-/// reference's first: the two differ by 1e-9 at most, and so do their distances from its second.
+/// reference's first: the two differ by 1e-10 at most, and so do their distances from its second.
 fn disagreement(
     file: &str,
     key: &str,
@@ -132,6 +132,6 @@ fn disagreement(
     let largest = rows.iter().map(off).try_fold(0.0, |most: f64, off| Some(most.max(off?)));
     let wrapped = json!({ key: document[key] });
     let mut case = Case::new(file, key, &wrapped);
-    case.number(list, &format!("/{key}"), largest, Within::Absolute(2e-9));
+    case.number(list, &format!("/{key}"), largest, Within::Absolute(2e-10));
     case.finish(report);
 }

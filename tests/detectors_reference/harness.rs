@@ -87,6 +87,7 @@ pub struct Case<'a> {
     pub name: String,
     json: &'a Value,
     seen: BTreeSet<String>,
+    compared: Vec<String>,
     detectors: BTreeMap<String, Outcome>,
 }
 
@@ -100,7 +101,13 @@ struct Outcome {
 impl<'a> Case<'a> {
     /// Nothing looked at yet.
     pub fn new(file: &str, id: &str, json: &'a Value) -> Self {
-        Self { name: format!("{file}#{id}"), json, seen: BTreeSet::new(), detectors: BTreeMap::new() }
+        Self {
+            name: format!("{file}#{id}"),
+            json,
+            seen: BTreeSet::new(),
+            compared: Vec::new(),
+            detectors: BTreeMap::new(),
+        }
     }
 
     /// A value that is an input, a parameter or a remark: looked at with all that is below it.
@@ -142,6 +149,7 @@ impl<'a> Case<'a> {
         let Some(want) = self.json.pointer(pointer) else { return };
         let got = got.into();
         self.see(pointer, want);
+        leaves(pointer, want, &mut |at| self.compared.push(at.to_owned()));
         let outcome = self.detectors.entry(detector.to_owned()).or_default();
         outcome.compared += 1;
         if !same(&got, want) {
@@ -166,6 +174,7 @@ impl<'a> Case<'a> {
 
     fn compare(&mut self, detector: &str, pointer: &str, got: Option<f64>, want: &Value, within: Within) {
         self.see(pointer, want);
+        self.compared.push(pointer.to_owned());
         let outcome = self.detectors.entry(detector.to_owned()).or_default();
         outcome.compared += 1;
         let wanted = number(want);
@@ -203,6 +212,7 @@ impl<'a> Case<'a> {
             let shown: Vec<&str> = missed.iter().take(5).map(String::as_str).collect();
             self.note("(unrun)", format!("{} values not looked at: {}", missed.len(), shown.join(", ")));
         }
+        report.compared.append(&mut self.compared);
         for (detector, outcome) in self.detectors {
             let score = report.scores.entry(detector.clone()).or_default();
             score.values += outcome.compared;
@@ -220,6 +230,8 @@ impl<'a> Case<'a> {
 /// What was held and what failed, by detector.
 #[derive(Default)]
 pub struct Report {
+    /// Pointers, below their case, of all values that were compared.
+    pub compared: Vec<String>,
     /// By detector.
     pub scores: BTreeMap<String, Score>,
     /// All that was wrong.

@@ -7,10 +7,12 @@
 mod arl;
 mod burn_rate;
 mod changed;
+mod confseq;
 mod fairness;
 mod harness;
 mod oracle;
 mod paired;
+mod policy;
 mod stream;
 mod survival;
 mod two_sample;
@@ -26,6 +28,7 @@ type Runner = fn(&Folder, &str, &serde_json::Value, &mut Report) -> Result<(), S
 const RUNNERS: &[(&str, Runner)] = &[
     ("arl-v1", arl::run),
     ("burn-rate-v1", burn_rate::run),
+    ("confseq-v1", confseq::run),
     ("fairness-v1", fairness::run),
     ("oracle-v1", oracle::run),
     ("paired-v1", paired::run),

@@ -2,7 +2,10 @@
 //! variables are on the way.
 
 use super::harness::{Case, Folder, P_VALUE, Report, STATISTIC, numbers};
-use rollcage::detect::sequential::{Config, Sequential, Step};
+use crate::policy::signal;
+use rollcage::detect::config::SignalKind;
+use rollcage::detect::sequences::{Follower, SequenceConfig};
+use rollcage::detect::sequential::{Sequential, Step};
 use rollcage::rng::{Seed, Stream};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,21 +75,16 @@ fn build(name: &str, params: &Map<String, Value>, more: &[(&str, Value)]) -> Res
         "lams" => "lambdas".to_owned(),
         _ => key.to_owned(),
     };
-    let given: Vec<(String, Value)> = params.iter().map(|(k, v)| (ours(k), v.clone())).collect();
+    let given = params.iter().map(|(k, v)| (ours(k), v.clone()));
     let mut table: Map<String, Value> = fixed.iter().chain(more).map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-    table.extend(given.clone());
-    table.insert("detector".into(), json!(detector));
-    let config: Config = serde_json::from_value(Value::Object(table)).map_err(|e| format!("{detector}: {e}"))?;
-    // Unknown keys are passed over where a configuration is one part of a table: each must have been taken.
-    let taken = serde_json::to_value(&config).map_err(|e| e.to_string())?;
-    for (key, value) in given {
-        let same = taken.get(&key).is_some_and(|taken| *taken == value || taken.as_f64() == value.as_f64());
-        if !same {
-            return Err(format!("{detector} does not take `{key}` = {value}"));
+    table.extend(given);
+    table.insert("of".to_owned(), json!("score"));
+    match signal(&detector, &table)? {
+        SignalKind::Sequence(SequenceConfig { by: Follower::Detector(config), .. }) => {
+            Ok(config.start(Stream::named(Seed(1), "detectors_reference", "draws")))
         }
+        other => Err(format!("{detector} is no sequential detector: {other:?}")),
     }
-    config.check().map_err(|e| format!("{detector}: {e}"))?;
-    Ok(config.start(Stream::named(Seed(1), "detectors_reference", "draws")))
 }
 
 /// The indices of alarms, by batch.

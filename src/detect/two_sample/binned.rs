@@ -4,6 +4,7 @@
 use super::{NoVerdict, Pair, Side, Verdict, share};
 use crate::stats::bins::{EqualWidth, categories, more_distinct_than};
 use crate::stats::psi::{self, Edges};
+use crate::stats::quantile::range;
 use crate::stats::{contingency, divergence};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,14 +32,13 @@ pub enum Binning {
 /// The counts of reference and window.
 type Counts = (Vec<u32>, Vec<u32>);
 
-fn count(binning: Binning, bins: usize, pair: Pair) -> Result<Counts, NoVerdict> {
+fn count(binning: Binning, bins: usize, pair: Pair<'_>) -> Result<Counts, NoVerdict> {
     match binning {
         Binning::Quantile if bins < 2 => Err(NoVerdict::Parameter { name: "bins" }),
         Binning::Quantile => {
-            let mut sorted = pair.reference.clone();
-            radsort::sort(&mut sorted);
-            let edges = Edges::from_sorted(&sorted, bins).ok_or(NoVerdict::Infinite { side: Side::Reference })?;
-            Ok((edges.count(&pair.reference), edges.count(&pair.window)))
+            let infinite = NoVerdict::Infinite { side: Side::Reference };
+            let (edges, reference) = Edges::of(&pair.reference, bins).ok_or(infinite)?;
+            Ok((reference, edges.count(&pair.window)))
         }
         Binning::Evidently if more_distinct_than(&pair.reference, EVIDENTLY_CATEGORIES) => {
             let pair = pair.finite()?;
@@ -53,12 +53,9 @@ fn count(binning: Binning, bins: usize, pair: Pair) -> Result<Counts, NoVerdict>
 }
 
 /// Sturges' bins for `rows` values over the pooled range.
-fn equal_width(rows: usize, pair: &Pair) -> Result<Counts, NoVerdict> {
-    let (low, high) = pair
-        .reference
-        .iter()
-        .chain(&pair.window)
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+fn equal_width(rows: usize, pair: &Pair<'_>) -> Result<Counts, NoVerdict> {
+    let (a, b) = range(&pair.reference).zip(range(&pair.window)).ok_or(NoVerdict::NoSpread)?;
+    let (low, high) = (a.0.min(b.0), a.1.max(b.1));
     // Finite values may still be further apart than a number can say.
     let bins = EqualWidth::sturges(rows, low, high).ok_or(NoVerdict::Infinite { side: Side::Window })?;
     Ok((bins.count(&pair.reference), bins.count(&pair.window)))
@@ -72,16 +69,17 @@ fn shares(reference: &[u32], window: &[u32]) -> Result<(Vec<f64>, Vec<f64>), NoV
 
 /// Population stability index: `sum (q - p) ln(q / p)` over the shares `p` of the reference and `q` of the window.
 ///
-/// Fields: `value`, in nats; `threshold`, what it exceeds with probability `alpha` if nothing changed, `(1/n + 1/m)` times the
-/// upper quantile of chi-squared with one degree of freedom less than there are bins in use; `ratio`, the one over the other:
-/// alarm above 1, whatever the window's size; `n`, `m`, rows.
+/// Fields: `value`, in nats; `threshold`, what it exceeds with probability `alpha` if nothing changed, `(1/n + 1/m) (1 + k/2m)`
+/// times the upper quantile of chi-squared with `k - 1` degrees of freedom for `k` bins in use; `ratio`, the one over the
+/// other: alarm above 1, whatever the window's size; `n`, `m`, rows.
 ///
 /// Source: credit-risk practice; the threshold from B. Yurdakul, "Statistical Properties of Population Stability Index"
-/// (2018). The customary thresholds 0.1 and 0.2 ignore the number of rows: without any change 0.1 is exceeded in 97 % of
-/// windows of 50 rows against 60.
+/// (2018), with a factor for the mean of the logarithm in small windows (its series to the fourth moment of a share, the
+/// reference much longer than the window). The customary thresholds 0.1 and 0.2 ignore the number of rows: without any change
+/// 0.1 is exceeded in 97 % of windows of 50 rows against 60.
 ///
 /// Blind to anything inside a bin: a hundredfold latency of rows that were in the last bin already, and all order between the
-/// first and the last edge beyond which bin a row is in. `eps` decides the value wherever a bin is empty.
+/// first and the last edge beyond which bin a row is in. `empty` decides the value wherever a bin is empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Psi {
@@ -90,18 +88,33 @@ pub struct Psi {
     /// Quantile bins. Default: 10.
     #[schemars(range(min = 2, max = 1000))]
     pub bins: usize,
-    /// The share that stands in for an empty bin, not renormalised. With the other two binnings a millionth of the smallest
-    /// share where that is at most `eps`, as evidently does. Default: 0.0001.
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub eps: f64,
+    /// The share that stands in for an empty bin: `half-row` or a number. Default: `half-row`.
+    pub empty: Empty,
     /// Probability of a false alarm of one look at which `ratio` is 1. Default: 0.01.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub alpha: f64,
 }
 
+/// What stands in for the share of an empty bin of [`Psi`], not renormalised.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", untagged)]
+pub enum Empty {
+    /// Half a row of that sample. With this the threshold holds its level in windows of a few dozen rows.
+    #[default]
+    #[serde(with = "half_row")]
+    #[schemars(with = "half_row::Word")]
+    HalfRow,
+    /// So much; 0.0001 is customary. With the binnings `evidently` and `categories` a millionth of the smallest share where that
+    /// is no larger, as evidently does. One empty bin is then an alarm: without any change the threshold for 1 % is exceeded in
+    /// 19 % of windows of 50 rows against 60.
+    Share(#[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))] f64),
+}
+
+super::word!(half_row, HalfRow);
+
 impl Default for Psi {
     fn default() -> Self {
-        Self { binning: Binning::Quantile, bins: BINS, eps: psi::EPS, alpha: 0.01 }
+        Self { binning: Binning::Quantile, bins: BINS, empty: Empty::HalfRow, alpha: 0.01 }
     }
 }
 
@@ -119,23 +132,30 @@ impl Psi {
     /// # Errors
     /// Why there is no verdict.
     pub fn of_counts(&self, reference: &[u32], window: &[u32], alpha: f64) -> Verdict {
-        let (eps, alpha) = (share(self.eps, "eps")?, share(alpha, "alpha")?);
+        let alpha = share(alpha, "alpha")?;
+        if let Empty::Share(eps) = self.empty {
+            share(eps, "empty")?;
+        }
         let total = |counts: &[u32]| counts.iter().map(|&c| u64::from(c)).sum::<u64>();
         let (n, m) = (total(reference), total(window));
-        let value = match self.binning {
-            Binning::Quantile => psi::psi(reference, window, eps),
-            Binning::Evidently | Binning::Categories => {
-                let (mut p, mut q) = shares(reference, window)?;
-                divergence::fill_zeros(&mut p, eps);
-                divergence::fill_zeros(&mut q, eps);
-                divergence::stability_index(&p, &q)
+        let (mut p, mut q) = shares(reference, window)?;
+        for (shares, rows) in [(&mut p, n), (&mut q, m)] {
+            match (self.empty, self.binning) {
+                (Empty::Share(eps), Binning::Evidently | Binning::Categories) => divergence::fill_zeros(shares, eps),
+                (Empty::Share(eps), Binning::Quantile) => fill(shares, eps),
+                (Empty::HalfRow, _) => fill(shares, 0.5 / rows as f64),
             }
-        };
+        }
+        let value = divergence::stability_index(&p, &q).ok_or(NoVerdict::Shape)?;
         let used = reference.iter().zip(window).filter(|(r, w)| **r + **w > 0).count().max(2);
         let threshold = psi::threshold(n, m, used, alpha).ok_or(NoVerdict::Parameter { name: "alpha" })?;
-        let value = value.ok_or(NoVerdict::Parameter { name: "eps" })?;
+        let threshold = threshold * (1.0 + used as f64 / (2.0 * m as f64));
         Ok(vec![value, threshold, value / threshold, n as f64, m as f64])
     }
+}
+
+fn fill(shares: &mut [f64], with: f64) {
+    shares.iter_mut().filter(|share| **share == 0.0).for_each(|share| *share = with);
 }
 
 /// Jensen-Shannon distance: the root of the mean Kullback-Leibler divergence of both samples' shares from their average.

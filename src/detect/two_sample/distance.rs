@@ -65,7 +65,7 @@ impl Wasserstein {
 
     pub(super) fn evaluate(&self, reference: &[f64], window: &[f64]) -> Verdict {
         let pair = Pair::present(reference, window, 1)?.finite()?.sorted();
-        let found = distances(&pair.reference, &pair.window).ok_or(NoVerdict::NoSpread)?;
+        let found = distances(&pair.reference, &pair.window).ok_or(NoVerdict::Infinite { side: Side::Window })?;
         let divisor = match self.scale {
             WassersteinScale::None => 1.0,
             WassersteinScale::ReferenceSd => {
@@ -97,7 +97,7 @@ impl Energy {
 
     pub(super) fn evaluate(&self, reference: &[f64], window: &[f64]) -> Verdict {
         let pair = Pair::present(reference, window, 1)?.finite()?.sorted();
-        let found = distances(&pair.reference, &pair.window).ok_or(NoVerdict::NoSpread)?;
+        let found = distances(&pair.reference, &pair.window).ok_or(NoVerdict::Infinite { side: Side::Window })?;
         Ok(pair.fields(vec![found.energy, found.energy_coefficient]))
     }
 }

@@ -122,7 +122,7 @@ impl Kayenta {
         let mut pair = Pair::present(reference, window, 1)?.finite()?.sorted();
         if self.outliers == Outliers::Remove {
             for values in [&mut pair.reference, &mut pair.window] {
-                remove_outliers(values, self.outlier_factor);
+                remove_outliers(values.to_mut(), self.outlier_factor);
             }
         }
         let (a, b) = (&pair.reference, &pair.window);
@@ -139,8 +139,8 @@ impl Kayenta {
             return Ok(pair.fields(vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, effect]));
         }
         let shift = Shift::of_sorted(a, b).ok_or(NoVerdict::Infinite { side: Side::Window })?;
-        let interval = shift.interval_asymptotic(confidence, self.root_tolerance).ok_or(NoVerdict::Noise)?;
-        let estimate = shift.estimate_asymptotic(true, self.root_tolerance).ok_or(NoVerdict::Noise)?;
+        let interval = shift.interval_by_root(confidence, self.root_tolerance).ok_or(NoVerdict::Noise)?;
+        let estimate = shift.estimate_by_root(true, self.root_tolerance).ok_or(NoVerdict::Noise)?;
         let bound = self.tolerance * estimate.abs();
         let neutral = if self.effect_size == EffectSize::MeanRatio { 1.0 } else { 0.5 };
         let (up, down) = (self.allowed_increase.unwrap_or(neutral), self.allowed_decrease.unwrap_or(neutral));
@@ -166,5 +166,8 @@ fn remove_outliers(values: &mut Vec<f64>, factor: f64) {
     let (Some(first), Some(q1), Some(q3), Some(last)) = (at(0.01), at(0.25), at(0.75), at(0.99)) else { return };
     let reach = factor * (q3 - q1);
     let (low, high) = (first.min(q1 - reach), last.max(q3 + reach));
-    values.retain(|x| (low..=high).contains(x));
+    // Where quartiles overflow nothing can be said of outliers.
+    if (0.0..f64::INFINITY).contains(&reach) {
+        values.retain(|x| (low..=high).contains(x));
+    }
 }

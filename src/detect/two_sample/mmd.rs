@@ -52,25 +52,7 @@ pub enum Bandwidth {
     Fixed(#[schemars(extend("exclusiveMinimum" = 0))] f64),
 }
 
-/// The word for the median heuristic.
-mod median {
-    use schemars::JsonSchema;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize, JsonSchema)]
-    #[serde(rename_all = "kebab-case")]
-    pub(super) enum Word {
-        Median,
-    }
-
-    pub(super) fn serialize<S: Serializer>(to: S) -> Result<S::Ok, S::Error> {
-        Word::Median.serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
-        Word::deserialize(from).map(|Word::Median| ())
-    }
-}
+super::word!(median, Median);
 
 impl Default for Mmd {
     fn default() -> Self {

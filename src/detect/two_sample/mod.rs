@@ -6,6 +6,32 @@
 //!
 //! No input panics and none passes in silence: where a test is not defined, the answer is a [`NoVerdict`] that says why.
 
+/// A module that reads and writes a variant without data of an untagged enum as its word, so that a policy file may have the
+/// word where another has a number.
+macro_rules! word {
+    ($module:ident, $word:ident) => {
+        mod $module {
+            use schemars::JsonSchema;
+            use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+            #[derive(Serialize, Deserialize, JsonSchema)]
+            #[serde(rename_all = "kebab-case")]
+            pub(super) enum Word {
+                $word,
+            }
+
+            pub(super) fn serialize<S: Serializer>(to: S) -> Result<S::Ok, S::Error> {
+                Word::$word.serialize(to)
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<(), D::Error> {
+                Word::deserialize(from).map(|Word::$word| ())
+            }
+        }
+    };
+}
+use word;
+
 mod binned;
 mod distance;
 mod distribution;
@@ -13,7 +39,7 @@ mod kayenta;
 mod mmd;
 mod rank;
 
-pub use binned::{Binning, ChiSquared, ChiSquaredForm, Hellinger, JensenShannon, Psi, TotalVariation};
+pub use binned::{Binning, ChiSquared, ChiSquaredForm, Empty, Hellinger, JensenShannon, Psi, TotalVariation};
 pub use distance::{Energy, Wasserstein, WassersteinScale, Welch};
 pub use distribution::{AndersonDarling, CramerVonMises, CramerVonMisesTies, Ks, KsMethod};
 pub use kayenta::{Direction, EffectSize, Kayenta, Outliers};
@@ -22,6 +48,7 @@ pub use rank::{MannWhitney, RankMethod};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What gives a test its random indices: an index below the argument.
@@ -112,7 +139,7 @@ impl Test {
 }
 
 /// One of the two samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// What is compared with.
@@ -131,7 +158,7 @@ impl fmt::Display for Side {
 }
 
 /// Why a test says nothing. [`fmt::Display`] has the reason in words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum NoVerdict {
     /// A sample has no rows.
@@ -155,7 +182,7 @@ pub enum NoVerdict {
         /// Values it needs.
         needed: usize,
     },
-    /// A sample has an infinite value, for which the test is not defined.
+    /// A sample has an infinite value, for which the test is not defined, or values so large that their differences are.
     Infinite {
         /// Which.
         side: Side,
@@ -181,7 +208,7 @@ impl fmt::Display for NoVerdict {
             Self::Empty { side } => write!(f, "{side} is empty"),
             Self::AllMissing { side, rows } => write!(f, "all {rows} values of {side} are missing"),
             Self::TooFew { side, rows, needed } => write!(f, "{side} has {rows} of the {needed} values needed"),
-            Self::Infinite { side } => write!(f, "{side} has an infinite value"),
+            Self::Infinite { side } => write!(f, "{side} has infinite values, or too large ones"),
             Self::NoSpread => f.write_str("all values are equal"),
             Self::NoBandwidth => f.write_str("the median distance is 0: give a bandwidth"),
             Self::Noise => f.write_str("both samples are constant, where the original adds random noise"),
@@ -194,43 +221,45 @@ impl fmt::Display for NoVerdict {
 impl std::error::Error for NoVerdict {}
 
 /// The values that are there, of both samples.
-struct Pair {
-    reference: Vec<f64>,
-    window: Vec<f64>,
+struct Pair<'a> {
+    reference: Cow<'a, [f64]>,
+    window: Cow<'a, [f64]>,
 }
 
-impl Pair {
+impl<'a> Pair<'a> {
     /// At least `needed` values of each; in the order given.
-    fn present(reference: &[f64], window: &[f64], needed: usize) -> Result<Self, NoVerdict> {
-        let present = |values: &[f64], side| {
-            if values.is_empty() {
-                return Err(NoVerdict::Empty { side });
-            }
-            let kept: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan()).collect();
-            match kept.len() {
-                0 => Err(NoVerdict::AllMissing { side, rows: values.len() }),
+    fn present(reference: &'a [f64], window: &'a [f64], needed: usize) -> Result<Self, NoVerdict> {
+        let present = |values: &'a [f64], side| {
+            let missing = values.iter().filter(|x| x.is_nan()).count();
+            match values.len() - missing {
+                0 if values.is_empty() => Err(NoVerdict::Empty { side }),
+                0 => Err(NoVerdict::AllMissing { side, rows: missing }),
                 rows if rows < needed => Err(NoVerdict::TooFew { side, rows, needed }),
-                _ => Ok(kept),
+                _ if missing == 0 => Ok(Cow::Borrowed(values)),
+                _ => Ok(values.iter().copied().filter(|x| !x.is_nan()).collect()),
             }
         };
         Ok(Self { reference: present(reference, Side::Reference)?, window: present(window, Side::Window)? })
     }
 
     /// Both samples in ascending order: by digits of their bits, in time linear in their number.
-    fn sorted(mut self) -> Self {
-        radsort::sort(&mut self.reference);
-        radsort::sort(&mut self.window);
-        self
+    fn sorted(self) -> Self {
+        let sorted = |values: Cow<'a, [f64]>| {
+            let mut values = values.into_owned();
+            radsort::sort(&mut values);
+            Cow::Owned(values)
+        };
+        Self { reference: sorted(self.reference), window: sorted(self.window) }
     }
 
     /// Only finite values.
     fn finite(self) -> Result<Self, NoVerdict> {
-        let infinite = |values: &[f64]| values.iter().any(|x| x.is_infinite());
-        match (infinite(&self.reference), infinite(&self.window)) {
-            (true, _) => Err(NoVerdict::Infinite { side: Side::Reference }),
-            (_, true) => Err(NoVerdict::Infinite { side: Side::Window }),
-            _ => Ok(self),
+        for (values, side) in [(&self.reference, Side::Reference), (&self.window, Side::Window)] {
+            if values.iter().any(|x| x.is_infinite()) {
+                return Err(NoVerdict::Infinite { side });
+            }
         }
+        Ok(self)
     }
 
     /// `fields`, then the two sizes.

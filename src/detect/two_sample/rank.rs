@@ -1,6 +1,6 @@
 //! Owns the Mann-Whitney test as a detector.
 
-use super::{NoVerdict, Pair, Verdict, share};
+use super::{NoVerdict, Pair, Side, Verdict, share};
 use crate::stats::Alternative;
 use crate::stats::mann_whitney::RankSum;
 use crate::stats::shift::Shift;
@@ -14,7 +14,7 @@ const AUTO_MAX: usize = 8;
 ///
 /// Fields: `u`, pairs of rows in which the reference's is the larger, tied pairs half, in [0, n m]; `p`; `shift`, the
 /// Hodges-Lehmann estimate of how much larger the window's values are, the median of all differences, in the column's unit;
-/// `lower`, `upper`, its interval at `confidence`, two-sided whatever the alternative, NaN if both samples are constant;
+/// `lower`, `upper`, its interval at `confidence`, two-sided whatever the alternative, NaN where it is not defined (all values equal);
 /// `cles`, the share of pairs in which the window's is the larger, 0.5 if nothing changed; `n`, `m`, rows.
 ///
 /// Source: H. B. Mann and D. R. Whitney, Annals of Mathematical Statistics 18 (1947) 50-60; J. L. Hodges and E. L. Lehmann,
@@ -36,8 +36,9 @@ pub struct MannWhitney {
     /// Confidence of the interval. Default: 0.95.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub confidence: f64,
-    /// How precisely the ends of the asymptotic interval are found, absolute and in the column's unit. Default: 1e-13 of the
-    /// range of differences. R takes 1e-4 whatever the unit, so that for a column of seconds or shares its interval is wrong.
+    /// If given, the ends of the asymptotic interval are searched for, as R and Kayenta do, to this tolerance, absolute and in
+    /// the column's unit; both take 0.0001 whatever the unit, so that for a column of seconds or shares their interval is
+    /// wrong. Default: none, the ends are the differences of the ranks that the normal approximation says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: Option<f64>,
@@ -50,8 +51,9 @@ pub enum RankMethod {
     /// `exact` without ties if either sample has at most 8 rows, else `asymptotic`: scipy's rule.
     #[default]
     Auto,
-    /// From the distribution of all orders. With ties, or where it would take more than 5e7 additions (some 460 rows each),
-    /// `asymptotic`: R does so with ties too.
+    /// From the distribution of all orders. With ties, above 200 rows in the smaller sample, or where it would take more than
+    /// 5e7 additions, `asymptotic`: R does so with ties too. At 200 rows each that is too large by 0.3 % of a p-value of
+    /// 0.04, 3 % of 0.001, 22 % of 1e-6.
     Exact,
     /// By the normal approximation with the variance corrected for ties.
     Asymptotic,
@@ -80,19 +82,21 @@ impl MannWhitney {
         let pair = Pair::present(reference, window, 1)?.finite()?.sorted();
         let (a, b) = (&pair.reference, &pair.window);
         let test = RankSum::of_sorted(a, b).ok_or(NoVerdict::NoSpread)?;
-        let shift = Shift::of_sorted(a, b).ok_or(NoVerdict::NoSpread)?;
+        let shift = Shift::of_sorted(a, b).ok_or(NoVerdict::Infinite { side: Side::Window })?;
         let exact = match self.method {
             RankMethod::Auto => a.len().min(b.len()) <= AUTO_MAX,
             RankMethod::Exact => true,
             RankMethod::Asymptotic => false,
         };
         let exact_p = if exact { test.p_exact(self.alternative) } else { None };
-        let tolerance = self.tolerance.unwrap_or_else(|| shift.fine_tolerance());
         let (p, interval) = match exact_p {
             Some(p) => (p, shift.interval_exact(confidence)),
             None => (
                 test.p_normal(self.alternative, self.continuity).ok_or(NoVerdict::NoSpread)?,
-                shift.interval_asymptotic(confidence, tolerance),
+                match self.tolerance {
+                    Some(tolerance) => shift.interval_by_root(confidence, tolerance),
+                    None => shift.interval_asymptotic(confidence),
+                },
             ),
         };
         let (lower, upper) = interval.map_or((f64::NAN, f64::NAN), |i| (i.low, i.high));

@@ -295,7 +295,7 @@ impl Resolve<'_, '_> {
             self.found.push(self.place.wrong("the detector does not know what is usual").help(help));
         }
         SignalKind::Sequence(SequenceConfig {
-            of: self.channel(&w.of, w.threshold.0),
+            of: self.channel(&w.of, w.class_threshold.0),
             by: Follower::Detector(detector),
             standardise: w.standardise.as_ref().map(reference),
         })
@@ -310,7 +310,7 @@ impl Resolve<'_, '_> {
             wire::SequenceMethod::EmpiricalBernstein => Method::EmpiricalBernstein { low, high },
             wire::SequenceMethod::BetaBinomial => Method::BetaBinomial { tuned_for: u64::from(w.tuned_for) },
         };
-        let of = self.channel(&w.of, w.threshold.0);
+        let of = self.channel(&w.of, w.class_threshold.0);
         if matches!(method, Method::BetaBinomial { .. }) && !of.is_rate() {
             let help =
                 "it is for rates: `failure`, `wrong`, or an outcome without an amount; take empirical-bernstein here";

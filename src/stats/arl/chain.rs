@@ -58,6 +58,11 @@ impl Cycles {
 }
 
 impl Chain {
+    /// A statistic that is at its restart point before every step, and alarms with this probability in each.
+    pub(crate) fn single(alarm: f64) -> Self {
+        Self { states: Vec::new(), zero: Row { first: 0, weights: Vec::new(), zero: 1.0 - alarm, alarm } }
+    }
+
     /// Solves the chain. `None` if no alarm can be reached from the restart point, or if the rows are not probabilities.
     pub(crate) fn cycles(&self) -> Option<Cycles> {
         let alarm: Vec<f64> = self.states.iter().map(|row| row.alarm).collect();
@@ -187,6 +192,14 @@ mod tests {
             series = rows.iter().map(|row| 1.0 + row.over(&series)).collect();
         }
         assert!(x.iter().zip(&series).all(|(a, b)| (a - b).abs() < 1e-12), "{x:?} {series:?}");
+    }
+
+    #[test]
+    fn a_single_step_is_geometric() {
+        let chain = Chain::single(0.25);
+        assert_eq!(chain.cycles().map(|c| c.mean()), Some(4.0));
+        assert_eq!(chain.survival(&chain.zero).take(3).collect::<Vec<f64>>(), [0.75, 0.5625, 0.421_875]);
+        assert!(Chain::single(0.0).cycles().is_none());
     }
 
     #[test]

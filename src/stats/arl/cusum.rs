@@ -68,9 +68,9 @@ impl Cusum {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::normal;
     use super::super::siegmund;
     use super::*;
-    use crate::stats::normal;
 
     /// D. Brook and D. A. Evans, Biometrika 59 (1972) 539-549: the values of S cut into `n` cells of equal width, the lowest of
     /// half that around zero; Richardson's extrapolation over `n`, `2n`, `4n` removes the errors of order 2 and 4. Solved

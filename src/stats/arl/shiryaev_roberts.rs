@@ -59,8 +59,8 @@ impl ShiryaevRoberts {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::normal;
     use super::*;
-    use crate::stats::normal;
 
     #[test]
     fn the_martingale_bounds_the_false_alarms() {

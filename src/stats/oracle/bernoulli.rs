@@ -12,7 +12,7 @@ const TIE: f64 = 1e-7;
 /// A cycle that is still open with less than this share of the alarms' probability is left out.
 const LEFT_OUT: f64 = 1e-15;
 /// Pairs visited at most in one sweep.
-const PAIRS_MAX: usize = 200_000_000;
+const PAIRS_MAX: usize = 50_000_000;
 /// How closely heights are searched: in nats, which changes the mean run length by as much relatively; and at most in units of
 /// a zero, so that integers are told apart.
 const NATS: f64 = 1e-4;
@@ -114,7 +114,10 @@ impl Chart {
             let value = i as f64 * one;
             // The last j whose value is above zero.
             let last = (libm::ceil(value - TIE) as usize).saturating_sub(1).max(first);
-            pairs += last + 1 - first;
+            pairs = last.saturating_sub(first).saturating_add(pairs + 1);
+            if pairs > PAIRS_MAX {
+                return None;
+            }
             let (mut mass, mut next, mut open) = (0.0, Vec::with_capacity(last + 1 - first), 0.0);
             let mut next_first = first;
             for j in first..=last {
@@ -136,9 +139,6 @@ impl Chart {
             (arrivals, first, i) = (next, next_first, i + 1);
             if open <= LEFT_OUT * cycle.alarm {
                 break;
-            }
-            if pairs > PAIRS_MAX {
-                return None;
             }
         }
         (cycle.alarm > 0.0).then_some(cycle)

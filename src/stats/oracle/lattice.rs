@@ -34,6 +34,13 @@ impl Piece {
     fn middle(&self) -> f64 {
         0.5 * (self.low + self.high)
     }
+
+    fn under(&self, under: Under) -> Spread {
+        match under {
+            Under::Pre => self.pre,
+            Under::Post => self.post,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -87,7 +94,7 @@ impl Pieces {
     /// Every second point is an end of two pieces, those between are middles. The probabilities are scaled to a sum of 1. `None`
     /// for fewer than three points or an even number, and if a sum or a ratio is not finite.
     pub(super) fn between(points: &[Point]) -> Option<Self> {
-        if points.len() < 3 || points.len() % 2 == 0 || points.iter().any(|p| !p.llr.is_finite()) {
+        if points.len() < 3 || points.len().is_multiple_of(2) || points.iter().any(|p| !p.llr.is_finite()) {
             return None;
         }
         let piece = |three: &[Point]| {
@@ -127,14 +134,23 @@ impl Pieces {
         2 * (0.5 * (CELLS_PER_DEVIATION * threshold / self.deviation).clamp(CELLS.0, CELLS.1)) as usize
     }
 
-    /// The threshold at which the mean run length without the fault is `target`, nearly; 0 if it is longer even there.
+    /// The probability of a ratio above some value.
+    fn above(&self, value: f64, under: Under) -> f64 {
+        let share = |p: &Piece| p.under(under).between(position(value, p.low, p.high), 1.0).0;
+        self.pieces.iter().map(share).sum()
+    }
+
+    /// The threshold at which the mean run length without the fault is `target`, nearly. Negative where even a chart that alarms
+    /// at any positive ratio takes longer.
     pub(super) fn threshold(&self, target: f64) -> Option<f64> {
         let excess = |threshold: f64| {
             let n = self.cells(threshold) / 2;
             Some(libm::log(self.chain(threshold, n, Under::Pre)?.cycles()?.mean() / target))
         };
         if excess(0.0)? >= 0.0 {
-            return Some(0.0);
+            let lowest = self.pieces.iter().map(|p| p.low).fold(0.0, f64::min);
+            let single = |threshold| -libm::log(target * self.above(threshold, Under::Pre));
+            return Some(root::increasing(lowest, 0.0, 1e-12, single));
         }
         let mut high = 1.0;
         while excess(high)? < 0.0 {
@@ -153,29 +169,34 @@ impl Pieces {
 
     /// The chain on a grid of `n` cells.
     pub(super) fn chain(&self, threshold: f64, n: usize, under: Under) -> Option<Chain> {
-        if !(threshold >= 0.0 && threshold.is_finite()) {
+        if threshold <= 0.0 {
+            return Some(Chain::single(self.above(threshold, under)));
+        }
+        if !threshold.is_finite() {
             return None;
         }
-        let n = if threshold == 0.0 { 0 } else { n };
-        let steps = Steps::new(&self.pieces, if n == 0 { 1.0 } else { threshold / n as f64 }, n, under);
+        let steps = Steps::new(&self.pieces, threshold / n as f64, n, under);
         let counts = |c: &usize| steps.low[*c] + steps.high[*c] > LEFT_OUT;
         let (first, last) = ((0..2 * n).find(counts).unwrap_or(0), (0..2 * n).rfind(counts).unwrap_or(0));
         let row = |from: usize| {
             // Cell c of a step from here starts at grid value from + c - n, so that grid value v is reached with the low end of
             // cell v - from + n and the high end of the one before.
-            let reached = (first + from).saturating_sub(n).max(1)..=(last + from + 1).saturating_sub(n).min(n);
-            let start = *reached.start();
-            let weights = reached.map(|v| {
+            let start = (first + from).saturating_sub(n).clamp(1, n + 1);
+            let weights = (start..=(last + from + 1).saturating_sub(n).min(n)).map(|v| {
                 let c = v + n - from;
                 steps.high[c - 1] + if v < n { steps.low[c] } else { 0.0 }
             });
-            let at_zero = if n > 0 { steps.low[n - from] } else { 0.0 };
-            let (zero, alarm) = (steps.below[n - from] + at_zero, steps.above[2 * n - from]);
+            let (zero, alarm) = (steps.below[n - from] + steps.low[n - from], steps.above[2 * n - from]);
             // State 0 of the chain is grid value 1: value 0 is the restart point.
             Row { first: start - 1, weights: weights.collect(), zero, alarm }
         };
         Some(Chain { states: (1..=n).map(row).collect(), zero: row(0) })
     }
+}
+
+/// Where a value lies between two, relatively; in an interval of no width everything is at its lower end.
+fn position(at: f64, from: f64, to: f64) -> f64 {
+    if to > from { ((at - from) / (to - from)).clamp(0.0, 1.0) } else { f64::from(u8::from(at > from)) }
 }
 
 /// A step's distribution over the cells `-n .. n` of a grid, cell `c` of the lists being cell `c - n` of the grid.
@@ -196,15 +217,9 @@ impl Steps {
         let (mut low, mut high) = (vec![0.0; size], vec![0.0; size]);
         let (mut below, mut above) = (vec![0.0; size + 1], vec![0.0; size + 1]);
         for piece in pieces {
-            let spread = match under {
-                Under::Pre => piece.pre,
-                Under::Post => piece.post,
-            };
+            let spread = piece.under(under);
             let (from, to) = (piece.low / cell + n as f64, piece.high / cell + n as f64);
-            // Where a grid value lies in the piece; in a piece of no width everything is at its lower end.
-            let inside = |at: f64| {
-                if to > from { ((at - from) / (to - from)).clamp(0.0, 1.0) } else { f64::from(u8::from(at > from)) }
-            };
+            let inside = |at: f64| position(at, from, to);
             below[0] += spread.between(0.0, inside(0.0)).0;
             above[size] += spread.between(inside(size as f64), 1.0).0;
             let mut c = libm::floor(from.max(0.0));
@@ -261,8 +276,10 @@ mod tests {
         let pieces = normal(1.0);
         let threshold = pieces.threshold(1000.0).unwrap();
         assert!((pieces.mean(threshold, Under::Pre).unwrap().value / 1000.0 - 1.0).abs() < 1e-4);
-        // No chart alarms later than one that alarms at any positive step.
-        assert_eq!(pieces.threshold(1.5), Some(0.0));
+        // Below what a chart at zero has, single observations decide: P(z > 0.5 + threshold) = 1/1.5.
+        let single = pieces.threshold(1.5).unwrap();
+        assert!((single - (super::super::super::normal::quantile(1.0 / 3.0) - 0.5)).abs() < 1e-6, "{single}");
+        assert!((pieces.mean(single, Under::Pre).unwrap().value / 1.5 - 1.0).abs() < 1e-9);
     }
 
     #[test]
@@ -285,6 +302,7 @@ mod tests {
         assert!(Pieces::between(&[point, Point { llr: f64::NAN, ..point }, point]).is_none());
         assert!(Pieces::between(&[Point { pre: 0.0, ..point }; 3]).is_none());
         assert!(normal(1.0).mean(f64::NAN, Under::Pre).is_none());
-        assert!(normal(1.0).mean(-1.0, Under::Pre).is_none());
+        assert!(normal(1.0).mean(f64::INFINITY, Under::Pre).is_none());
+        assert!(normal(1.0).mean(1e9, Under::Pre).is_none(), "no step is so long");
     }
 }

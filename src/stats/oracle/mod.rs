@@ -1,7 +1,7 @@
 //! Owns the limit of detection: how fast any rule could find a known shift at a given false-alarm rate.
 //!
 //! Of all rules whose mean time between false alarms (ARL0) is at least some number, the CUSUM of the log-likelihood ratio
-//! (`W = max(0, W + llr)`, alarm when `W` exceeds a threshold) has the smallest worst-case mean delay: G. V. Moustakides, Annals
+//! (`W = max(0, W) + llr` from 0, alarm when `W` exceeds a threshold) has the smallest worst-case mean delay: G. V. Moustakides, Annals
 //! of Statistics 14 (1986) 1379-1387, exactly; G. Lorden, Annals of Mathematical Statistics 42 (1971) 1897-1908, to first order.
 //! Worst case means: over all change points and all pasts. For the CUSUM that is a start from `W = 0`. Delays count observations
 //! up to and including the alarming one.
@@ -17,6 +17,7 @@ mod bernoulli;
 mod lattice;
 pub mod neyman_pearson;
 
+use super::arl::chain::Chain;
 use super::arl::cusum::Cusum;
 use super::arl::{siegmund, tail};
 use super::{normal, root, special};
@@ -66,8 +67,9 @@ pub enum Shift {
 pub struct Optimum {
     /// What it is optimal for.
     pub shift: Shift,
-    /// The alarm is raised when the CUSUM of [`Shift::llr`] exceeds this. Lies between two reachable values where values are
-    /// discrete, so that rounding in the sums does not matter.
+    /// The alarm is raised when the CUSUM `W = max(0, W) + llr` exceeds this. Lies between two reachable values where values are
+    /// discrete, so that rounding in the sums does not matter. Negative where the shift is so large, or the ARL0 asked for so
+    /// small, that single observations decide.
     pub threshold: f64,
     /// The mean number of observations until a false alarm: what is achieved, which for ones and zeros is above the target
     /// and never below 1/p0, since no rule of this kind alarms without a one.
@@ -114,35 +116,37 @@ impl Shift {
     }
 
     /// The Kullback-Leibler divergence of the distribution with the fault from that without, in nats per observation; `None`
-    /// for parameters outside their domain.
+    /// for parameters outside their domain, and for a shift too small for a number.
     #[must_use]
     pub fn kl(&self) -> Option<f64> {
         self.valid().then_some(())?;
-        match *self {
-            Self::Gaussian { .. } | Self::Lognormal { .. } => self.delta().map(|delta| 0.5 * delta * delta),
-            Self::Bernoulli { p0, p1 } => {
-                Some(p1 * libm::log(p1 / p0) + (1.0 - p1) * (libm::log1p(-p1) - libm::log1p(-p0)))
+        let kl = match *self {
+            Self::Gaussian { .. } | Self::Lognormal { .. } => {
+                let delta = self.delta()?;
+                0.5 * delta * delta
             }
+            Self::Bernoulli { p0, p1 } => p1 * libm::log(p1 / p0) + (1.0 - p1) * (libm::log1p(-p1) - libm::log1p(-p0)),
             Self::GaussianVariance { pre_sd, post_sd } => {
                 let square = (post_sd / pre_sd) * (post_sd / pre_sd);
-                Some(0.5 * (square - 1.0 - libm::log(square)))
+                0.5 * (square - 1.0 - libm::log(square))
             }
-            Self::Beta { pre, post } => Some(beta_kl(pre, post)),
-        }
+            Self::Beta { pre, post } => beta_kl(pre, post),
+        };
+        (kl > 0.0 && kl.is_finite()).then_some(kl)
     }
 
     /// The optimal rule among those with a mean time between false alarms of at least `arl0` observations. `None` for
-    /// parameters outside their domain, unless `1 <= arl0 < infinity`, and where the computation would be excessive (rates
+    /// parameters outside their domain, unless `1 < arl0 < infinity`, and where the computation would be excessive (rates
     /// near 1e-6 and below, charts thousands of standard deviations high).
     #[must_use]
     pub fn optimum(&self, arl0: f64) -> Option<Optimum> {
-        if !(self.valid() && arl0 >= 1.0 && arl0.is_finite()) {
+        if !(self.valid() && arl0 > 1.0 && arl0.is_finite()) {
             return None;
         }
         match *self {
             Self::Gaussian { .. } | Self::Lognormal { .. } => {
                 let delta = self.delta()?.abs();
-                self.rule(delta * gaussian_height(delta, arl0)?)
+                self.rule(gaussian_threshold(delta, arl0)?)
             }
             Self::Bernoulli { .. } => {
                 let (rates, one, unit) = self.counts()?;
@@ -155,17 +159,23 @@ impl Shift {
     }
 
     /// What the CUSUM of this shift's log-likelihood ratio with a given threshold achieves. `None` as for
-    /// [`optimum`](Self::optimum), and for a threshold that is negative or not finite.
+    /// [`optimum`](Self::optimum), for a threshold that is not finite, where ARL0 exceeds any number, and for a negative threshold
+    /// of ones and zeros, which would alarm on any.
     #[must_use]
     pub fn rule(&self, threshold: f64) -> Option<Optimum> {
-        if !(self.valid() && threshold >= 0.0 && threshold.is_finite()) {
+        if !(self.valid() && threshold.is_finite()) {
             return None;
         }
         let (arl0, delay, uncertainty) = match *self {
             Self::Gaussian { .. } | Self::Lognormal { .. } => {
                 let (chart, delta) = self.chart(threshold)?;
-                (chart.arl(0.0, 0.0)?, chart.arl(delta, 0.0)?, ROUNDING)
+                let mean = |shift: f64| match single(threshold, delta, shift) {
+                    Some(alarm) => Some(1.0 / alarm),
+                    None => chart.arl(shift, 0.0),
+                };
+                (mean(0.0)?, mean(delta)?, ROUNDING)
             }
+            Self::Bernoulli { .. } if threshold < 0.0 => return None,
             Self::Bernoulli { .. } => {
                 let (rates, one, unit) = self.counts()?;
                 let chart = Chart { one, height: threshold / unit };
@@ -178,7 +188,9 @@ impl Shift {
             }
         };
         let kl = self.kl()?;
-        Some(Optimum { shift: *self, threshold, arl0, delay, kl, first_order: libm::log(arl0) / kl, uncertainty })
+        let first_order = libm::log(arl0) / kl;
+        let known = arl0.is_finite() && delay.is_finite();
+        known.then_some(Optimum { shift: *self, threshold, arl0, delay, kl, first_order, uncertainty })
     }
 
     /// Whether parameters are inside their domain, and the shift is one.
@@ -193,11 +205,8 @@ impl Shift {
             Self::Beta { pre, post } => [pre.0, pre.1, post.0, post.1].into_iter().all(positive) && pre != post,
             Self::GaussianVariance { pre_sd, post_sd } => {
                 let factor = post_sd / pre_sd;
-                positive(pre_sd)
-                    && positive(post_sd)
-                    && factor != 1.0
-                    && factor <= FACTOR_MAX
-                    && factor >= 1.0 / FACTOR_MAX
+                let known = (1.0 / FACTOR_MAX..=FACTOR_MAX).contains(&factor);
+                positive(pre_sd) && positive(post_sd) && factor != 1.0 && known
             }
         }
     }
@@ -223,7 +232,8 @@ impl Shift {
     fn counts(&self) -> Option<((f64, f64), f64, f64)> {
         let Self::Bernoulli { p0, p1 } = *self else { return None };
         let (one, zero) = (libm::log(p1 / p0), libm::log1p(-p1) - libm::log1p(-p0));
-        Some(if one > 0.0 { ((p0, p1), one / -zero, -zero) } else { ((1.0 - p0, 1.0 - p1), zero / -one, -one) })
+        let (rates, up, unit) = if one > 0.0 { ((p0, p1), one, -zero) } else { ((1.0 - p0, 1.0 - p1), zero, -one) };
+        (up > 0.0 && unit > 0.0).then_some((rates, up / unit, unit))
     }
 
     /// The ratio's distribution in pieces, where it has no closed form.
@@ -238,13 +248,16 @@ impl Shift {
 
 impl Optimum {
     /// The smallest number of observations within which the rule has alarmed with probability at least `q`, with the fault there
-    /// from the start and the rule's statistic at zero. `None` unless `0 < q < 1`, and beyond a million observations of ones and zeros.
+    /// from the start and the rule's statistic at zero. On a grid (beta, variance) the probability is good to about 1e-3. `None`
+    /// unless `0 < q < 1`, and beyond a million observations of ones and zeros.
     #[must_use]
     pub fn delay_quantile(&self, q: f64) -> Option<u64> {
         match self.shift {
             Shift::Gaussian { .. } | Shift::Lognormal { .. } => {
                 let (chart, delta) = self.shift.chart(self.threshold)?;
-                chart.quantile(delta, 0.0, q)
+                let Some(alarm) = single(self.threshold, delta, delta) else { return chart.quantile(delta, 0.0, q) };
+                let chain = Chain::single(alarm);
+                tail::quantile(chain.survival(&chain.zero), q)
             }
             Shift::Bernoulli { .. } => {
                 let (rates, one, unit) = self.shift.counts()?;
@@ -259,13 +272,19 @@ impl Optimum {
     }
 }
 
-/// The threshold of the standardised chart for a shift `delta` at which ARL0 is `target`; 0 where it is longer even there.
-fn gaussian_height(delta: f64, target: f64) -> Option<f64> {
+/// Where single observations decide, the probability that one of a normal value's does whose mean is `shift`.
+fn single(threshold: f64, delta: f64, shift: f64) -> Option<f64> {
+    (threshold < 0.0).then(|| normal::sf(threshold / delta + 0.5 * delta - shift))
+}
+
+/// The threshold at which ARL0 is `target` for a positive shift `delta` of a standard normal mean.
+fn gaussian_threshold(delta: f64, target: f64) -> Option<f64> {
     let reference = 0.5 * delta;
-    let excess = |threshold| Cusum { reference, threshold }.arl(0.0, 0.0).map(|mean| libm::log(mean / target));
-    if excess(0.0)? >= 0.0 {
-        return Some(0.0);
+    // What a chart at zero has, and anything below it: P(z > quantile) = 1/target.
+    if normal::sf(reference) * target <= 1.0 {
+        return Some(-delta * (normal::quantile(1.0 / target) + reference));
     }
+    let excess = |threshold| Cusum { reference, threshold }.arl(0.0, 0.0).map(|mean| libm::log(mean / target));
     // Siegmund's approximation is near and costs nothing: it narrows the bracket.
     let rough = |threshold: f64| siegmund(reference, threshold, 0.0).map_or(f64::NAN, |mean| libm::log(mean / target));
     let mut high = 1.0;
@@ -280,7 +299,7 @@ fn gaussian_height(delta: f64, target: f64) -> Option<f64> {
     while excess(high)? < 0.0 {
         high *= 1.5;
     }
-    Some(root::increasing(low, high, 1e-12, |threshold| excess(threshold).unwrap_or(f64::NAN)))
+    Some(delta * root::increasing(low, high, 1e-12, |threshold| excess(threshold).unwrap_or(f64::NAN)))
 }
 
 /// From the logarithms of a score and of its complement. A parameter that stays the same has no say, even at an end.
@@ -411,9 +430,23 @@ mod tests {
         assert!(got.threshold > 0.0 && got.threshold < ratio);
         // A target of exactly 1/p0 is met by it.
         assert!((Shift::Bernoulli { p0: 0.01, p1: 0.02 }.optimum(100.0).unwrap().delay - 50.0).abs() < 1e-9);
-        // Continuous observations can alarm more often than any chart: on any step up.
-        let often = Shift::Gaussian { delta: 1.0 }.optimum(2.0).unwrap();
-        assert!(often.threshold == 0.0 && (often.arl0 - 1.0 / normal::sf(0.5)).abs() < 1e-9);
+    }
+
+    /// Where a single observation tells enough, the optimum is its test, repeated: delay 1/power at size 1/ARL0.
+    #[test]
+    fn large_shifts_are_found_by_repeated_tests() {
+        for (delta, target) in [(1.0, 2.0), (-6.0, 500.0), (90.0, 1e6)] {
+            let got = Shift::Gaussian { delta }.optimum(target).unwrap();
+            let power = neyman_pearson::np_power_gaussian(delta, 1, 1.0 / target).unwrap();
+            assert!((got.arl0 / target - 1.0).abs() < 1e-9 && (got.delay * power - 1.0).abs() < 1e-9, "{got:?}");
+            assert!(got.threshold < 0.0 && got.delay_quantile(0.5) == Some(1), "{got:?}");
+        }
+        // It joins the charts' regime without a step.
+        let floor = 1.0 / normal::sf(0.5);
+        let at = |target: f64| Shift::Gaussian { delta: 1.0 }.optimum(target).unwrap();
+        assert!((at(floor * (1.0 - 1e-9)).delay - at(floor * (1.0 + 1e-9)).delay).abs() < 1e-6);
+        let beta = Shift::Beta { pre: (2.0, 5.0), post: (5.0, 2.0) }.optimum(3.0).unwrap();
+        assert!(beta.threshold < 0.0 && (beta.arl0 - 3.0).abs() < 1e-9 && beta.delay < 1.3, "{beta:?}");
     }
 
     /// Swapping what counts as a one changes nothing.
@@ -495,14 +528,27 @@ mod tests {
             assert_eq!(shift.llr(0.5), None, "{shift:?}");
         }
         for shift in SHIFTS {
-            for target in [0.5, -1.0, f64::NAN, f64::INFINITY] {
+            for target in [0.5, 1.0, -1.0, f64::NAN, f64::INFINITY] {
                 assert!(shift.optimum(target).is_none(), "{shift:?} {target}");
             }
-            for threshold in [-0.1, f64::NAN, f64::INFINITY] {
+            for threshold in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                 assert!(shift.rule(threshold).is_none(), "{shift:?} {threshold}");
             }
             assert_eq!(shift.llr(f64::NAN), None);
         }
+        // Parameters that no computer number can carry through.
+        for shift in [
+            Shift::Gaussian { delta: 1e-200 },
+            Shift::Gaussian { delta: 1e200 },
+            Shift::Bernoulli { p0: 1e-300, p1: 1e-200 },
+            Shift::Bernoulli { p0: 0.3, p1: 0.3 + 1e-16 },
+            Shift::Beta { pre: (1e-300, 1.0), post: (1.0, 1.0) },
+            Shift::Beta { pre: (1e300, 1.0), post: (1.0, 1.0) },
+        ] {
+            assert!(shift.optimum(1e9).is_none_or(|o| o.delay >= 1.0), "{shift:?}");
+            assert!(shift.rule(800.0).is_none_or(|o| o.delay >= 1.0), "{shift:?}");
+        }
+        assert!(Shift::Bernoulli { p0: 0.1, p1: 0.2 }.rule(-0.1).is_none());
         assert_eq!(Shift::Bernoulli { p0: 0.1, p1: 0.2 }.llr(0.5), None);
         assert_eq!(Shift::Lognormal { sigma_log: 0.5, multiplier: 2.0 }.llr(-1.0), None);
         let beta = Shift::Beta { pre: (2.0, 5.0), post: (2.5, 5.0) };

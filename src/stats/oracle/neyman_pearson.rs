@@ -26,8 +26,9 @@ pub fn np_power_gaussian(delta: f64, t: u64, alpha: f64) -> Option<f64> {
 ///
 /// `alpha` is the rule's own chance of a false alarm by that time; where it was estimated, give its upper confidence limit. The
 /// bound holds with probability at least `confidence` over both simulations: with half of the allowed error the critical value
-/// is taken so low that the test surely has size `alpha` (the K-th largest null score, K the smallest with P(Binomial(n, alpha)
-/// >= K) below that half), and with the other half the share of fault scores at or above it is bounded by Clopper and Pearson.
+/// is taken so low that the test surely has size `alpha` (the K-th largest null score, K being the smallest for which a binomial
+/// count of n trials at alpha reaches K with a probability below that half), and with the other half the share of fault scores
+/// at or above it is bounded by Clopper and Pearson.
 /// Too few null runs for that give 1, which is always true.
 ///
 /// `None` if a list is empty or has a NaN, or unless `0 <= alpha <= 1` and `0 < confidence < 1`.
