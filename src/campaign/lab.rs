@@ -171,6 +171,20 @@ impl Lab {
     }
 }
 
+/// Does something for each seed that needs no model; the results are in the order of the seeds.
+///
+/// # Errors
+/// When there are no threads to be had, in words.
+pub fn side_by_side<T: Send>(
+    seeds: std::ops::Range<u64>,
+    jobs: usize,
+    each: impl Fn(u64) -> T + Sync,
+) -> Result<Vec<T>, String> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build().map_err(|e| e.to_string())?;
+    let seeds: Vec<u64> = seeds.collect();
+    Ok(pool.install(|| seeds.par_iter().map(|&seed| each(seed)).collect()))
+}
+
 const ROWWISE: &str = "rowwise";
 const SINGLE: &str = "single";
 

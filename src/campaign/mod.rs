@@ -3,6 +3,7 @@
 
 pub mod lab;
 pub mod live;
+pub mod power;
 pub mod validate;
 
 use crate::control::config::PolicyConfig;

@@ -6,6 +6,7 @@ pub mod exit;
 mod explain;
 mod live;
 mod models;
+mod power;
 mod replica;
 mod run;
 pub mod validate;
@@ -35,6 +36,8 @@ enum Command {
     Live(live::Live),
     /// Hold simulated trials against live runs of one scenario
     Validate(validate::Validate),
+    /// Predict before any run what a policy finds: how large a shift, how fast, with how many false alarms
+    Power(power::Power),
     /// Check scenario files (with their policies, models and data); all mistakes at once
     Check(check::Check),
     /// Prove determinism: every trial twice, in two processes with different surroundings
@@ -136,6 +139,7 @@ fn dispatch() -> i32 {
         Command::Run(run) => run.execute(),
         Command::Live(live) => live.execute(),
         Command::Validate(validate) => validate.execute(),
+        Command::Power(power) => power.execute(),
         Command::Check(check) => check.execute(),
         Command::Verify(verify) => verify.execute(),
         Command::Explain(explain) => explain.execute(),
@@ -163,6 +167,7 @@ impl Command {
             Self::Run(run) => run.format == Format::Json,
             Self::Live(live) => live.format == Format::Json,
             Self::Validate(validate) => validate.format == Format::Json,
+            Self::Power(power) => power.format == Format::Json,
             Self::Check(check) => check.format == Format::Json,
             Self::Explain(explain) => explain.format == Format::Json,
             _ => false,

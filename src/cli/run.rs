@@ -202,7 +202,7 @@ pub(super) fn unwritable(e: WriteError) -> Stop {
 }
 
 /// A bar on a terminal, a line now and then elsewhere.
-fn show_progress(trials: u64, heard: &mpsc::Receiver<()>) {
+pub(super) fn show_progress(trials: u64, heard: &mpsc::Receiver<()>) {
     let terminal = std::io::stderr().is_terminal();
     let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} trials · {elapsed} · {eta} to go");

@@ -11,6 +11,7 @@ pub mod incident;
 pub mod judge;
 pub mod milestones;
 pub mod objective;
+pub mod power;
 pub mod recovery;
 pub mod render;
 pub(crate) mod series;

@@ -1,4 +1,4 @@
-//! Owns every rendering of a trial and of a validation: console, JSON, CSV, JSON lines, Markdown, and the pictures. Each is a
+//! Owns every rendering of a trial, of a validation and of a power analysis: console, JSON, CSV, JSON lines, Markdown, and the pictures. Each is a
 //! pure function of the report, deterministic to the byte; only `write_all` touches files.
 
 mod canvas;
@@ -9,6 +9,7 @@ mod jsonl;
 mod many;
 mod markdown;
 mod png;
+mod power;
 #[cfg(test)]
 mod sample;
 mod story;
@@ -24,6 +25,7 @@ pub use csv::{requests_csv, windows_csv};
 pub use jsonl::events_jsonl;
 pub use many::{Many, console_many};
 pub use markdown::incident_md;
+pub use power::{console_power, power_csv, power_files, power_json, power_md, power_png, power_svg};
 pub use summary::{summary_json, summary_many};
 pub use timeline::{timeline_png, timeline_svg};
 pub use validation::{

@@ -1,0 +1,437 @@
+//! Owns synthetic telemetry: what the telemetry pipeline would make of a scenario's traffic if its models answered as assumed,
+//! fed to a policy's own judge. No inference, no plant.
+//!
+//! Arrivals, features, users, truth, label delays and service draws are the scenario's own ([`crate::world::traffic`]), and so
+//! are the router's split, scrapes, lag, losses, label and outcome delays ([`Telemetry`]). Assumed are
+//!
+//! - **queues**: all slots of a version stand behind one queue, first come first served, without a limit; who waits longer than
+//!   the timeout gets no answer, and a slot works on what its user has given up;
+//! - **failures**: a healthy request fails with the given probability, by itself;
+//! - **scores**: `s = sigmoid(2 d z + logit(pi))` with `z` normal around `+d` where the truth is 1 and around `-d` where it is 0
+//!   (the equal-variance binormal model: D. M. Green and J. A. Swets, "Signal Detection Theory and Psychophysics", 1966), `pi`
+//!   the share of ones. Such scores are calibrated, and `d` is such that the given share is wrong at 0.5. They know the truth and
+//!   no feature.
+
+use crate::campaign::power::shift::{Healthy, Shift};
+use crate::control::config::PolicyConfig;
+use crate::control::judge::{Judge, Pair};
+use crate::event::{Event, Input, Outcome, RequestEnd, Weight};
+use crate::id::{ReplicaId, RequestId, RuleId, SegmentId, SourceId};
+use crate::plan::Plan;
+use crate::rng::{Seed, Stream, unit};
+use crate::stats::normal;
+use crate::time::{SimTime, Span};
+use crate::world::config::{Payload, Source, WorldConfig};
+use crate::world::faults::Faults;
+use crate::world::router::Router;
+use crate::world::telemetry::{Scraped, Telemetry};
+use crate::world::traffic::{BLOCK, Block, NO_LABEL, streams};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+/// What all synthetic rollouts of an analysis share.
+#[derive(Debug)]
+pub(super) struct Bench<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) policy: Arc<PolicyConfig>,
+    /// The plant without faults, its horizon where the analysis ends.
+    pub(super) world: Arc<WorldConfig>,
+    /// When the canary gets which weight, and with how many slots.
+    pub(super) stages: Vec<(SimTime, Weight, usize)>,
+    pub(super) healthy: Healthy,
+    /// By source.
+    pub(super) scores: Vec<Scores>,
+    /// Standard deviation of each feature, by source.
+    pub(super) spreads: Vec<Vec<f64>>,
+}
+
+/// How a source's requests are scored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Scores {
+    /// Half the distance between the classes, in standard deviations within a class.
+    pub(super) d: f64,
+    /// ln(pi / (1 - pi)) of the share of ones.
+    logit: f64,
+    /// Share of ones.
+    pub(super) ones: f64,
+    /// Standard deviation of `z` over both classes.
+    pub(super) spread: f64,
+    /// Share of wrong answers: what was asked for, or less where the smaller class is less.
+    pub(super) wrong: f64,
+}
+
+impl Scores {
+    pub(super) fn new(source: &Source, wrong_rate: f64) -> Self {
+        let ones = ones(source).clamp(0.001, 0.999);
+        let logit = libm::log(ones / (1.0 - ones));
+        // The share that is wrong at 0.5 falls with d, from that of the smaller class.
+        let wrong = |d: f64| {
+            let cut = -logit / (2.0 * d);
+            ones * normal::cdf(cut - d) + (1.0 - ones) * normal::sf(cut + d)
+        };
+        let (mut low, mut high) = (1e-3, 20.0);
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            *(if wrong(middle) > wrong_rate { &mut low } else { &mut high }) = middle;
+        }
+        let d = 0.5 * (low + high);
+        Self { d, logit, ones, spread: (1.0 + 4.0 * d * d * ones * (1.0 - ones)).sqrt(), wrong: wrong(d) }
+    }
+
+    fn score(&self, z: f64) -> f32 {
+        (1.0 / (1.0 + libm::exp(-2.0 * self.d * z - self.logit))) as f32
+    }
+}
+
+/// The share of ones among a source's labels.
+fn ones(source: &Source) -> f64 {
+    match &source.payload {
+        Payload::Replay { table, .. } => {
+            let known = || table.labels.iter().filter(|y| !y.is_nan());
+            known().filter(|y| **y >= 0.5).count() as f64 / (known().count() as f64).max(1.0)
+        }
+        Payload::Normal { weights, bias } => {
+            // The logit is normal: its mean over the middles of cells of equal probability.
+            let deviation = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
+            let logit = |i: u32| bias + deviation * normal::quantile((f64::from(i) + 0.5) / 1000.0);
+            (0..1000).map(|i| 1.0 / (1.0 + libm::exp(-logit(i)))).sum::<f64>() / 1000.0
+        }
+    }
+}
+
+/// The standard deviation of each feature; 1 where it cannot be told.
+pub(super) fn spreads(source: &Source) -> Vec<f64> {
+    match &source.payload {
+        Payload::Normal { weights, .. } => vec![1.0; weights.len()],
+        Payload::Replay { table, .. } => {
+            let width = table.columns.len();
+            let column = |i: usize| {
+                let values: Vec<f64> = table.values.iter().skip(i).step_by(width).map(|x| f64::from(*x)).collect();
+                let known: Vec<f64> = values.into_iter().filter(|x| x.is_finite()).collect();
+                crate::stats::summary::Summary::of(&known).standard_deviation().filter(|sd| *sd > 0.0).unwrap_or(1.0)
+            };
+            (0..width).map(column).collect()
+        }
+    }
+}
+
+/// One request: where it stands in its source, and what it is dealt beyond that.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    arrived: SimTime,
+    source: u16,
+    ordinal: u64,
+    /// Uniforms: whether it fails, whether a right answer is made wrong, whether a value is missing.
+    luck: [f64; 3],
+    /// A standard normal.
+    z: f64,
+}
+
+/// Words of the analysis' own stream that belong to one request.
+const WORDS: u64 = 4;
+
+/// All requests of one seed, in order of arrival.
+#[derive(Debug)]
+pub(super) struct Tape {
+    blocks: Vec<Vec<Block>>,
+    requests: Vec<Request>,
+}
+
+impl Tape {
+    /// Draws the requests of a seed.
+    pub(super) fn new(bench: &Bench<'_>, seed: Seed) -> Self {
+        let faults = Faults::new(&bench.world, &Vec::new(), seed);
+        let (mut blocks, mut requests) = (Vec::new(), Vec::new());
+        for (source, (name, _, mut stream)) in streams(&faults, seed).into_iter().enumerate() {
+            let mut luck = Stream::named(seed, &format!("power/source/{name}"), "answers");
+            let mut of_source = Vec::new();
+            while let Some(block) = stream.next_block() {
+                luck.seek(block.first * WORDS);
+                let live = block.arrived.iter().take_while(|t| **t != SimTime::NEVER);
+                for (ordinal, &arrived) in (block.first..).zip(live) {
+                    let [a, b, c, z] = [(); WORDS as usize].map(|()| unit(luck.word()));
+                    let z = normal::quantile(z);
+                    requests.push(Request { arrived, source: source as u16, ordinal, luck: [a, b, c], z });
+                }
+                of_source.push(block);
+            }
+            blocks.push(of_source);
+        }
+        requests.sort_by_key(|r| (r.arrived, r.source, r.ordinal));
+        Self { blocks, requests }
+    }
+
+    /// A request's block and its row there.
+    fn row(&self, request: &Request) -> (&Block, usize) {
+        (&self.blocks[usize::from(request.source)][request.ordinal as usize / BLOCK], request.ordinal as usize % BLOCK)
+    }
+}
+
+/// A request in service: its place on the tape, whether the canary has it, how it will end, and whether the shift has it.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    place: usize,
+    canary: bool,
+    outcome: Outcome,
+    shifted: bool,
+}
+
+/// Canary requests so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    /// Ended.
+    pub(super) ended: u64,
+    /// Of them, answered ones whose label is known some day.
+    pub(super) labelled: u64,
+    /// Of those ended, bad ones.
+    pub(super) bad: u64,
+}
+
+/// One synthetic rollout under way. Plain data: cloned, it continues the same way.
+#[derive(Debug, Clone)]
+pub(super) struct Rollout<'a> {
+    bench: &'a Bench<'a>,
+    tape: &'a Tape,
+    telemetry: Telemetry,
+    judge: Judge,
+    router: Router,
+    /// The next stage, the next request, scrapes done.
+    stage: usize,
+    next: usize,
+    scrapes: u64,
+    /// When each slot is free, of the baseline and of the canary.
+    slots: [BinaryHeap<Reverse<SimTime>>; 2],
+    canary_slots: usize,
+    open: BTreeMap<(SimTime, u16, u64), Open>,
+    /// The shift, and when it comes.
+    shift: Option<(Shift, SimTime)>,
+    /// Draws whether an outcome is lost to the shift.
+    lost: Stream,
+    /// A row of features that the shift has changed.
+    row: Block,
+    /// Of the canary since it began, or since the shift: then only requests that came after it.
+    pub(super) counts: Counts,
+}
+
+impl<'a> Rollout<'a> {
+    pub(super) fn new(bench: &'a Bench<'a>, tape: &'a Tape, seed: Seed) -> Self {
+        let world = &bench.world;
+        let width = world.sources.first().map_or(0, Source::width);
+        let free = |slots: usize| std::iter::repeat_n(Reverse(SimTime::ZERO), slots).collect();
+        let row = Block {
+            first: 0,
+            arrived: Vec::new(),
+            features: Vec::new(),
+            width: 0,
+            truth: Vec::new(),
+            label_delay: Vec::new(),
+            service: Vec::new(),
+            route: Vec::new(),
+            segment: Vec::new(),
+            payload: [0; 32],
+        };
+        Self {
+            bench,
+            tape,
+            telemetry: Telemetry::new(world, seed, bench.policy.reads_features()),
+            judge: Judge::new(Arc::clone(&bench.policy), width, seed),
+            router: Router::new(world.versions.len(), world.initial),
+            stage: 0,
+            next: 0,
+            scrapes: 0,
+            slots: [free((world.fleet.replicas * world.fleet.concurrency) as usize), BinaryHeap::new()],
+            canary_slots: 0,
+            open: BTreeMap::new(),
+            shift: None,
+            lost: Stream::named(seed, "power", "lost outcomes"),
+            row,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The last scrape.
+    pub(super) fn now(&self) -> SimTime {
+        SimTime(self.bench.world.telemetry.scrape.0.saturating_mul(self.scrapes))
+    }
+
+    /// From now on the canary is shifted for requests that come at `at` or later; `at` is not before the last scrape.
+    pub(super) fn shift(&mut self, shift: Shift, at: SimTime) {
+        self.shift = Some((shift, at));
+        self.counts = Counts::default();
+    }
+
+    /// Goes on to the next scrape and looks at it; the rules that fire.
+    pub(super) fn step(&mut self) -> Vec<RuleId> {
+        self.scrapes += 1;
+        let now = self.now();
+        while let Some(request) = self.tape.requests.get(self.next).filter(|r| r.arrived <= now) {
+            let request = *request;
+            self.arrive(&request);
+            self.next += 1;
+        }
+        while let Some(first) = self.open.first_entry().filter(|first| first.key().0 <= now) {
+            let (ended, _, _) = *first.key();
+            let open = first.remove();
+            self.end(ended, open);
+        }
+        self.scrape(now)
+    }
+
+    fn arrive(&mut self, request: &Request) {
+        let bench = self.bench;
+        while let Some(&(_, weight, slots)) = bench.stages.get(self.stage).filter(|(at, ..)| *at <= request.arrived) {
+            let rollout = &bench.plan.rollout;
+            self.router.set(&[(rollout.from, weight.rest()), (rollout.to, weight)]);
+            let more = slots.saturating_sub(self.canary_slots);
+            self.slots[1].extend(std::iter::repeat_n(Reverse(SimTime::ZERO), more));
+            self.canary_slots += more;
+            self.stage += 1;
+        }
+        let (block, slot) = self.tape.row(request);
+        let version = self.router.version(block.route[slot]);
+        let canary = version == bench.plan.rollout.to;
+        let shift = self.shift.filter(|(_, at)| canary && request.arrived >= *at).map(|(shift, _)| shift);
+        let fleet = &bench.world.fleet;
+        let law = bench.world.versions[version.index()].service.as_ref().unwrap_or(&fleet.service);
+        let mut service = law.at(block.service[slot]);
+        if let Some(Shift::Latency(times)) = shift {
+            service = Span::from_secs_f64(service.as_secs_f64() * times);
+        }
+        let fails = match shift {
+            Some(Shift::Failure(rate)) => rate,
+            _ => bench.healthy.failure_rate,
+        };
+        let deadline = request.arrived + fleet.timeout;
+        let slots = &mut self.slots[usize::from(canary)];
+        let start = slots.peek().map_or(SimTime::NEVER, |Reverse(free)| request.arrived.max(*free));
+        let (ended, outcome) = if start >= deadline {
+            (deadline, Outcome::TimedOut)
+        } else {
+            slots.pop();
+            slots.push(Reverse(start + service));
+            match start + service {
+                done if done > deadline => (deadline, Outcome::TimedOut),
+                done if request.luck[0] < fails => (done, Outcome::Failed),
+                done => (done, Outcome::Answered),
+            }
+        };
+        let open = Open { place: self.next, canary, outcome, shifted: shift.is_some() };
+        self.open.insert((ended, request.source, request.ordinal), open);
+    }
+
+    fn end(&mut self, ended: SimTime, open: Open) {
+        let (bench, tape) = (self.bench, self.tape);
+        let request = tape.requests[open.place];
+        let (block, slot) = tape.row(&request);
+        let scores = &bench.scores[usize::from(request.source)];
+        let truth = block.truth[slot];
+        let shift = self.shift.filter(|_| open.shifted).map(|(shift, _)| shift);
+        let rollout = &bench.plan.rollout;
+        let answered = open.outcome.is_answered();
+        let score = if answered { answer(scores, &request, truth, shift) } else { f32::NAN };
+        let end = RequestEnd {
+            request: RequestId { source: SourceId(request.source), ordinal: request.ordinal, attempt: 0 },
+            version: if open.canary { rollout.to } else { rollout.from },
+            replica: Some(ReplicaId(u32::from(open.canary))),
+            segment: block.segment.get(slot).copied().unwrap_or(SegmentId(0)),
+            arrived: request.arrived,
+            ended,
+            outcome: open.outcome,
+            score,
+            truth,
+            tainted: false,
+        };
+        self.telemetry.count(&end);
+        let label = block.label_delay[slot];
+        if answered {
+            match shift {
+                Some(Shift::Feature { column, by }) => {
+                    let by = by * bench.spreads[usize::from(request.source)].get(column).copied().unwrap_or(1.0);
+                    self.log(&end, block, slot, column, |x| (f64::from(x) + by) as f32);
+                }
+                Some(Shift::Missing { column, share }) if request.luck[2] < share => {
+                    self.log(&end, block, slot, column, |_| f32::NAN);
+                }
+                _ => self.telemetry.log(&end, block, slot),
+            }
+            if label != NO_LABEL {
+                self.telemetry.await_label(&end, label);
+            }
+        }
+        if open.canary && (self.shift.is_none() || open.shifted) {
+            self.counts.ended += 1;
+            self.counts.labelled += u64::from(answered && label != NO_LABEL);
+            self.counts.bad += u64::from(bench.plan.objective.judge(&end).any());
+        }
+    }
+
+    /// Logs a row with one feature changed.
+    fn log(&mut self, end: &RequestEnd, block: &Block, slot: usize, column: usize, change: impl Fn(f32) -> f32) {
+        let row = &mut self.row;
+        row.width = block.width;
+        row.features.clear();
+        row.features.extend_from_slice(&block.features[slot * block.width..(slot + 1) * block.width]);
+        if let Some(x) = row.features.get_mut(column) {
+            *x = change(*x);
+        }
+        self.telemetry.log(end, row, 0);
+    }
+
+    fn scrape(&mut self, now: SimTime) -> Vec<RuleId> {
+        let rollout = &self.bench.plan.rollout;
+        let begins = self.bench.plan.rollout.stages.first().map_or(SimTime::NEVER, |(at, _)| *at);
+        let looks = now + self.bench.world.telemetry.lag >= begins;
+        let events = match self.telemetry.scrape(now, self.scrapes) {
+            Scraped::Lost(gap) if looks => self.judge.look_in_vain(gap.to),
+            Scraped::Lost(_) => Vec::new(),
+            Scraped::Read(told) => {
+                for mut input in told {
+                    self.lose_outcomes(&mut input);
+                    self.judge.take(&input);
+                }
+                self.judge.take(&Input::Metrics(self.telemetry.metrics(now, Vec::new())));
+                let pair = Pair { candidate: rollout.to, baseline: rollout.from };
+                if looks { self.judge.look(now, pair) } else { Vec::new() }
+            }
+        };
+        let fired = events.into_iter().filter_map(|event| match event {
+            Event::RuleFired(fired) => Some(fired.rule),
+            _ => None,
+        });
+        fired.collect()
+    }
+
+    /// Takes outcomes of the canary away, by the shift: of requests that ended since it came.
+    fn lose_outcomes(&mut self, input: &mut Input) {
+        let Some((Shift::Outcome { of, factor }, at)) = self.shift else { return };
+        let Input::Outcomes(batch) = input else { return };
+        if batch.outcome != of || batch.version != self.bench.plan.rollout.to {
+            return;
+        }
+        for (ended, value) in batch.ended.iter().zip(&mut batch.values) {
+            if *ended >= at && *value != 0.0 && self.lost.uniform32() >= factor {
+                *value = 0.0;
+            }
+        }
+    }
+}
+
+/// The score of an answer.
+fn answer(scores: &Scores, request: &Request, truth: f32, shift: Option<Shift>) -> f32 {
+    let side = if truth >= 0.5 { scores.d } else { -scores.d };
+    let moved = match shift {
+        Some(Shift::Score(by)) => by * scores.spread,
+        _ => 0.0,
+    };
+    let score = scores.score(side + request.z + moved);
+    match shift {
+        // Some of the right answers are turned round, so that so many are wrong in all.
+        Some(Shift::Wrong(rate)) => {
+            let right = (score >= 0.5) == (truth >= 0.5);
+            let turned = (rate - scores.wrong) / (1.0 - scores.wrong);
+            if right && request.luck[1] < turned { 1.0 - score } else { score }
+        }
+        _ => score,
+    }
+}
