@@ -41,9 +41,9 @@ const DECIDES: [(&str, &str, &str); 22] = [
     ("saturation", "saturated-release", "slo"),
     ("data quality", "covariate-drift", "quality"),
     ("accuracy", "silent-corruption", "balanced"),
-    ("F1", "silent-corruption", "quality"),
-    ("AUC", "silent-corruption", "quality"),
-    ("calibration", "silent-corruption", "quality"),
+    ("F1", "crossed-features", "quality"),
+    ("AUC", "crossed-features", "quality"),
+    ("calibration", "crossed-features", "quality"),
     ("label-free estimate", "bad-release", "quality"),
     ("fairness", "unfair-release", "fairness"),
     ("business outcomes", "replica-crash", "business"),
@@ -227,7 +227,11 @@ fn an_incident_names_signal_statistic_threshold_and_window() {
         ("slow-burn", "slo", &["slow-burn.ratio > 1", "slow-burn: ratio ", "long ", "over 15 min"][..]),
         ("crossed-features", "significance", &["joint.p < 0.002", "mmd2 ", "threshold ", "over 1 min"][..]),
         ("silent-corruption", "quality", &["baseline auc: value ", "upper ", "over the newest 3000 labels"][..]),
-        ("latency-spike", "charts", &["page-hinkley.alarm > 0", "statistic ", "threshold ", "since its last start"][..]),
+        (
+            "latency-spike",
+            "charts",
+            &["page-hinkley.alarm > 0", "statistic ", "threshold ", "since its last start"][..],
+        ),
     ] {
         let (_, report) = &runs()[&(scenario, policy)];
         let text = incident_md(report, "rollcage run");
