@@ -158,6 +158,29 @@ impl Shift {
         }
     }
 
+    /// The optimal rule with the largest ARL0 that is not above `arl0`: no rule whose ARL0 is `arl0` has a smaller worst-case mean
+    /// delay. For continuous observations that is [`optimum`](Self::optimum); ones and zeros have gaps between the ARL0s that
+    /// can be reached, where other rules may lie. `None` as there, and where every optimal rule's ARL0 is above.
+    #[must_use]
+    pub fn bound(&self, arl0: f64) -> Option<Optimum> {
+        let best = self.optimum(arl0)?;
+        let fits = |best: &Optimum| best.arl0 <= arl0 * (1.0 + 1e-9);
+        if fits(&best) || !matches!(self, Self::Bernoulli { .. }) {
+            return Some(best);
+        }
+        // What is reached is a rising step function of the target.
+        let mut found = self.optimum(1.0 + 1e-6).filter(fits)?;
+        let (mut low, mut high) = (found.arl0, arl0);
+        for _ in 0..10 {
+            let middle = (low * high).sqrt();
+            match self.optimum(middle).filter(fits) {
+                Some(best) => (found, low) = (best, middle.max(best.arl0)),
+                None => high = middle,
+            }
+        }
+        Some(found)
+    }
+
     /// What the CUSUM of this shift's log-likelihood ratio with a given threshold achieves. `None` as for
     /// [`optimum`](Self::optimum), for a threshold that is not finite, where ARL0 exceeds any number, and for a negative threshold
     /// of ones and zeros, which would alarm on any.
@@ -447,6 +470,24 @@ mod tests {
         assert!((at(floor * (1.0 - 1e-9)).delay - at(floor * (1.0 + 1e-9)).delay).abs() < 1e-6);
         let beta = Shift::Beta { pre: (2.0, 5.0), post: (5.0, 2.0) }.optimum(3.0).unwrap();
         assert!(beta.threshold < 0.0 && (beta.arl0 - 3.0).abs() < 1e-9 && beta.delay < 1.3, "{beta:?}");
+    }
+
+    #[test]
+    fn a_bound_is_the_optimum_at_or_below_a_rate_of_false_alarms() {
+        let shift = Shift::Bernoulli { p0: 0.05, p1: 0.15 };
+        for arl0 in [30.0, 180.0, 555.5, 4000.0] {
+            let (bound, above) = (shift.bound(arl0).unwrap(), shift.optimum(arl0).unwrap());
+            assert!(bound.arl0 <= arl0 && above.arl0 >= arl0 && bound.delay <= above.delay, "{bound:?} {above:?}");
+            // Nothing reachable lies between.
+            assert!(
+                shift.optimum(bound.arl0 * 1.01).unwrap().arl0 > arl0 * 0.99 || bound.arl0 > arl0 * 0.98,
+                "{bound:?}"
+            );
+            assert_eq!(shift.bound(bound.arl0).unwrap().arl0, bound.arl0);
+        }
+        assert_eq!(shift.bound(19.0), None, "no rule of this kind alarms without a one");
+        let normal = Shift::Gaussian { delta: 1.0 };
+        assert_eq!(normal.bound(500.0), normal.optimum(500.0));
     }
 
     /// Swapping what counts as a one changes nothing.
