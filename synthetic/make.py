@@ -70,6 +70,11 @@ TRUE = [13, -12, 11, -10, 9, -9, 8, -7, 7, -6, 6, -5, 5, -6, 2, 2]
 # stays the same, and with it the distribution of the scores; only the direction is off.
 OLDER = [13, -12, 8, -10, 7, -9, 11, -7, 9, -6, 6, -5, 5, -6, 2, 2]
 BIAS = -0.5
+# What the service feeds to the places of v2 in the crossed release.
+CROSSED = [1, 0, 3, 2, *range(4, 16)]
+# Taken from the logit of one group in the unfair release: accuracy falls by a point, and one in five
+# of the group's positives is denied.
+UNFAIR = 0.8
 
 
 # ---------------------------------------------------------------- files
@@ -206,6 +211,32 @@ def linear_mlp(sixteenths, name: str) -> bytes:
     model.producer_name = "rollcage-synthetic"
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
+
+
+def unfair(model: bytes, feature: int, value: float, penalty: float, name: str) -> bytes:
+    """The classifier with `penalty` taken from the logit where a two-valued feature, coded value - 1
+    and value, is `value`. Two plain operators before the sigmoid; nothing else differs."""
+    proto = onnx.load_from_string(model)
+    graph = proto.graph
+    (at,) = [i for i, node in enumerate(graph.node) if node.op_type == "Sigmoid"]
+    (logit,) = graph.node[at].input
+    width = graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    weights = np.zeros((width, 1), np.float32)
+    weights[feature] = penalty
+    graph.initializer.extend([
+        numpy_helper.from_array(weights, "penalty"),
+        numpy_helper.from_array(np.array([-penalty * (value - 1)], np.float32), "penalty_offset"),
+    ])
+    nodes = [
+        helper.make_node("Gemm", [graph.input[0].name, "penalty", "penalty_offset"], ["taken"], name="taken"),
+        helper.make_node("Sub", [logit, "taken"], ["unfair_logit"], name="unfair_logit"),
+    ]
+    graph.node[at].input[0] = "unfair_logit"
+    for offset, node in enumerate(nodes):
+        graph.node.insert(at + offset, node)
+    graph.name = name
+    onnx.checker.check_model(proto, full_check=True)
+    return proto.SerializeToString(deterministic=True)
 
 
 def session(model: bytes):
@@ -414,6 +445,14 @@ def make(data: Path, out: Path, timing=False):
         "census-v2", "census", CENSUS, make_pipeline(StandardScaler(), MLPClassifier(**mlp)),
         ("StandardScaler, MLPClassifier", mlp), *common, sha256(census_v1))
     save("census-v2", census_v2, description)
+    census_unfair = unfair(census_v2, CENSUS.index("SEX"), 2.0, UNFAIR, "census-v2-unfair")
+    held_rows, held_label, _, _, held_selection, segments = common[2:]
+    save("census-v2-unfair", census_unfair, manifest(
+        "census-v2-unfair", "census", census_unfair, CENSUS, "census",
+        {**description["lineage"], "parent": sha256(census_v2)},
+        evaluate(census_unfair, held_rows, held_label, held_selection, segments),
+        note=f"A bad release, on purpose: census-v2 with {UNFAIR} taken from the logit where SEX is 2. "
+             "The evaluation is what it does when served."))
     census = (held, shown)
 
     # ---- flights
@@ -483,14 +522,24 @@ def make(data: Path, out: Path, timing=False):
             "parent": sha256(linear[0][1]) if linear else None,
         }
         names = [f"x{i}" for i in range(16)]
-        save(name, model, manifest(
-            name, "linear", model, names, "linear16", lineage, closed_form(sixteenths)))
+        description = manifest(
+            name, "linear", model, names, "linear16", lineage, closed_form(sixteenths))
+        save(name, model, description)
         linear.append((name, model, rows))
+    crossed = [f"x{i}" for i in CROSSED]
+    save("mlp-linear-v2-crossed", None, {
+        **description, "name": "mlp-linear-v2-crossed",
+        "input": {**description["input"], "features": crossed},
+        "note": "A bad release, on purpose: the bytes of mlp-linear-v2, fed x1 for x0, x3 for x2 and back. "
+                "Features are exchangeable and the norm of the weights stays, so every feature and the "
+                "score are distributed as before; what belongs together is not. The evaluation is that of "
+                "the right order."})
 
     # ---- what came out
     say("| model | rows of | rows | accuracy | AUC | Brier | log loss |")
     say("|---|---|--:|--:|--:|--:|--:|")
-    for name, model in (("census-v1", census_v1), ("census-v2", census_v2)):
+    for name, model in (("census-v1", census_v1), ("census-v2", census_v2),
+                        ("census-v2-unfair", census_unfair)):
         for rows_name, rows in (("2015, held back", census[0]), ("2016, replay", census[1])):
             measure(name, rows_name, model, rows.floats(CENSUS), rows.labels("employed"))
     for name, model, order in (("flights-v1", flights_v1, FLIGHTS),
@@ -499,7 +548,8 @@ def make(data: Path, out: Path, timing=False):
         for rows_name, rows in (("January to March, held back", held),
                                 ("March, held back", march), ("April", april)):
             measure(name, rows_name, model, rows.floats(order), rows.labels("late"))
-    for name, sixteenths in (("mlp-linear-v1", OLDER), ("mlp-linear-v2", TRUE)):
+    for name, sixteenths in (("mlp-linear-v1", OLDER), ("mlp-linear-v2", TRUE),
+                             ("mlp-linear-v2-crossed, as served", [TRUE[i] for i in CROSSED])):
         q = closed_form(sixteenths)
         say(f"| {name} | closed form | – | {q['accuracy']:.4f} | {q['auc']:.4f} | "
             f"{q['brier']:.4f} | {q['log_loss']:.4f} |")

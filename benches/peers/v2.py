@@ -11,11 +11,9 @@ MLServer does not take, are an extra row. Figures of a shared machine are noisy:
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import platform
-import shutil
 import signal
 import socket
 import statistics
@@ -26,8 +24,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+from surroundings import HERE, ROOT, built, environment
+
 REQUIREMENTS = HERE / "requirements.txt"
 CONNECTIONS = [1, 16]
 START_MAX_S = 60
@@ -40,46 +38,6 @@ x = rng.standard_normal((4000, 16)).astype(numpy.float32)
 y = (x @ rng.standard_normal(16) + rng.standard_normal(4000) > 0).astype(int)
 joblib.dump(MLPClassifier((32, 32), max_iter=200, random_state=1).fit(x, y), sys.argv[1])
 """
-
-
-def cache():
-    named = os.environ.get("ROLLCAGE_CACHE")
-    if named:
-        return Path(named).absolute()
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "rollcage"
-
-
-def environment():
-    """The Python of a venv with exactly the pinned packages; made once, under a temporary name."""
-    key = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    place = cache() / "venvs" / f"mlserver-{key}"
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix="new-", dir=place.parent))
-        try:
-            print("fetching MLServer once into the cache …", file=sys.stderr)
-            subprocess.run([sys.executable, "-m", "venv", fresh], check=True)
-            pip = [fresh / "bin/python", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-            subprocess.run([*pip, "--disable-pip-version-check", "-r", REQUIREMENTS], check=True)
-            with contextlib.suppress(OSError):
-                # Another run may have been faster.
-                fresh.rename(place)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    return place / "bin/python"
-
-
-def built():
-    """The release builds of the binary and of the load generator."""
-    command = ["cargo", "build", "--release", "--bin", "rollcage", "--bench", "v2load", "--message-format=json"]
-    out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
-    made = {}
-    for line in out.splitlines():
-        message = json.loads(line)
-        if message.get("executable"):
-            made[message["target"]["name"]] = message["executable"]
-    return made["rollcage"], made["v2load"]
 
 
 def free_port():
@@ -152,8 +110,11 @@ def main():
     parser.add_argument("--rollcage")
     parser.add_argument("--v2load")
     options = parser.parse_args()
-    python = environment()
-    rollcage, v2load = (options.rollcage, options.v2load) if options.rollcage and options.v2load else built()
+    python = environment("mlserver", REQUIREMENTS)
+    rollcage, v2load = options.rollcage, options.v2load
+    if not (rollcage and v2load):
+        made = built("--bin rollcage", "--bench v2load")
+        rollcage, v2load = made["rollcage"], made["v2load"]
     with tempfile.TemporaryDirectory(prefix="rollcage-peers-") as temporary:
         folder = Path(temporary)
         subprocess.run([python, "-c", TRAIN, folder / "model.joblib"], check=True)

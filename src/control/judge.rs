@@ -199,8 +199,8 @@ impl Judge {
                 None => String::new(),
             };
             text.push_str(&format!("; {whose}{}{words}", signal.name));
-            if let Some(window) = signal.kind.window() {
-                text.push_str(&format!(", over {window}"));
+            if let Some(extent) = signal.kind.extent() {
+                text.push_str(&format!(", {extent}"));
             }
         }
         if rule.looks > 1 {

@@ -382,6 +382,21 @@ impl SignalKind {
         }
     }
 
+    /// How far back a measurement looks, in words; `None` for a coin.
+    #[must_use]
+    pub fn extent(&self) -> Option<String> {
+        if let Some(window) = self.window() {
+            return Some(format!("over {window}"));
+        }
+        match self {
+            Self::Labelled { labels, .. } | Self::Fairness(Fairness { labels, .. }) => {
+                Some(format!("over the newest {labels} labels"))
+            }
+            Self::Sequence(_) => Some("since its last start".to_owned()),
+            _ => None,
+        }
+    }
+
     /// Whether it reads features of log rows.
     #[must_use]
     pub fn reads_features(&self) -> bool {

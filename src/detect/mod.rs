@@ -70,8 +70,10 @@ enum Own {
     Outcomes(OutcomeSums),
 }
 
-/// All signals of one policy over one stream of telemetry. Plain data: bounded by its windows, cloned it continues the same
-/// way.
+/// All signals of one policy over one stream of telemetry. Plain data: cloned it continues the same way.
+///
+/// Memory: what [`rows`], [`ring`], [`counters`], [`gauges`], [`labelled`] and each sequential detector state; all of it depends on
+/// windows, rates and the number of versions, not on time (`tests/detector_limits`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detectors {
     signals: Vec<SignalConfig>,

@@ -1,4 +1,6 @@
 //! Owns windows of time: what each scrape brought for each version, kept as long as the longest window of any signal.
+//!
+//! Memory: one slice for each version and scrape of the longest window.
 
 use crate::id::VersionId;
 use crate::time::{SimTime, Span};

@@ -364,7 +364,8 @@ impl World {
         };
         let source = &self.sources[held.source.index()];
         let u = source.block(held.ordinal).map_or(0.5, |b| b.service[held.ordinal as usize % BLOCK]);
-        let base = self.config.versions[version.index()].service.as_ref().unwrap_or(&self.config.fleet.service).at(u);
+        let shipped = self.faults.shipped(version).0;
+        let base = shipped.service.as_ref().unwrap_or(&self.config.fleet.service).at(u);
         let done = now + self.faults.slowed(base, version, host);
         let r = &mut self.replicas[id.index()];
         let Some(slot) = r.free_slot() else { return Ok(()) };

@@ -141,9 +141,11 @@ fn effect(wire: &Wire, place: &Place<'_>, plant: &Plant<'_>, found: &mut Vec<Dia
             let versions = plant.versions?;
             let (bad_version, good_version) = (&versions[bad], &versions[good]);
             let same = bad_version.artifact.digest == good_version.artifact.digest
-                && bad_version.columns == good_version.columns;
+                && bad_version.columns == good_version.columns
+                && bad_version.service == good_version.service;
             if wire.common().harmful && same {
-                let message = format!("`{model}` and `{clean}` are the same artifact fed with the same columns");
+                let message =
+                    format!("`{model}` and `{clean}` are the same artifact, fed with the same columns, as fast");
                 found.push(place.at("clean").wrong(message).label("nothing is bad about the release"));
             }
             // The twin stands in for the bad version, so it keeps that name: random streams are addressed by name.

@@ -82,10 +82,15 @@ pub(crate) fn fault(fault: &Fault, names: &Names, columns: &[Vec<String>], versi
         Effect::Surge { source, factor } => format!("{}: {factor} times the requests{lasting}", names.source(*source)),
         Effect::BadRelease { version, clean } => {
             let name = names.version(*version);
-            match versions.get(version.index()).and_then(|shipped| swapped(shipped, clean, columns)) {
-                Some(swapped) => format!("{name}: {swapped}, from its first request on"),
-                None => format!("{name}: other bytes than its clean twin, from its first request on"),
-            }
+            let shipped = versions.get(version.index());
+            let what = match shipped.and_then(|shipped| swapped(shipped, clean, columns)) {
+                Some(swapped) => swapped,
+                None if shipped.is_some_and(|s| s.artifact.digest == clean.artifact.digest) => {
+                    "another service time than its clean twin".to_owned()
+                }
+                None => "other bytes than its clean twin".to_owned(),
+            };
+            format!("{name}: {what}, from its first request on")
         }
         Effect::NaturalDrift => "recorded data change by themselves".to_owned(),
         Effect::Sham => "declared, without effect".to_owned(),

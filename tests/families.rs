@@ -1,0 +1,251 @@
+//! Every kind of signal is used by a policy that ships, and every family of signals decides an incident of a scenario that ships.
+//!
+//! What decides is read from the trace: a verdict to roll back or to halt, that cites a rule on a signal of the family, while a
+//! harmful fault is active. That such trials end well is what the scenarios expect (`tests/scenarios.rs`).
+
+mod common;
+
+use common::models;
+use rayon::prelude::*;
+use rollcage::campaign::simulate_alone;
+use rollcage::detect::config::{Quality, SignalKind};
+use rollcage::detect::sequences::Follower;
+use rollcage::detect::sequential::Config;
+use rollcage::detect::two_sample::Test;
+use rollcage::event::{Event, Verdict};
+use rollcage::id::{FaultId, RuleId};
+use rollcage::plan::about::kinds;
+use rollcage::plan::{Plan, Vetting, load};
+use rollcage::report::expect::Check;
+use rollcage::report::render::markdown::incident_md;
+use rollcage::report::trial::{Outcome, TrialReport};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Where each family decides: family, scenario, policy. README has the same table.
+const DECIDES: [(&str, &str, &str); 22] = [
+    ("two-sample tests", "silent-corruption", "significance"),
+    ("PSI", "silent-corruption", "distances"),
+    ("distances", "silent-corruption", "distances"),
+    ("joint distribution (MMD)", "crossed-features", "significance"),
+    ("control charts", "latency-spike", "charts"),
+    ("adaptive windows", "latency-spike", "charts"),
+    ("error detectors", "silent-corruption", "errors"),
+    ("sequential tests", "replica-crash", "anytime"),
+    ("confidence sequences", "bad-release", "anytime"),
+    ("e-detector", "replica-crash", "anytime"),
+    ("latency", "latency-spike", "balanced"),
+    ("error rate", "replica-crash", "balanced"),
+    ("burn rate", "slow-burn", "slo"),
+    ("saturation", "saturated-release", "slo"),
+    ("data quality", "covariate-drift", "quality"),
+    ("accuracy", "silent-corruption", "balanced"),
+    ("F1", "crossed-features", "quality"),
+    ("AUC", "crossed-features", "quality"),
+    ("calibration", "crossed-features", "quality"),
+    ("label-free estimate", "bad-release", "quality"),
+    ("fairness", "unfair-release", "fairness"),
+    ("business outcomes", "replica-crash", "business"),
+];
+
+/// The family of a signal; `None`: the coin.
+fn family(kind: &SignalKind) -> Option<&'static str> {
+    Some(match kind {
+        SignalKind::LatencyQuantile { .. } => "latency",
+        SignalKind::ErrorRate { .. } => "error rate",
+        SignalKind::BurnRate(_) => "burn rate",
+        SignalKind::Saturation { .. } => "saturation",
+        SignalKind::DataQuality(_) => "data quality",
+        SignalKind::Labelled { measure: Quality::Accuracy, .. } => "accuracy",
+        SignalKind::Labelled { measure: Quality::F1, .. } => "F1",
+        SignalKind::Labelled { measure: Quality::Auc, .. } => "AUC",
+        SignalKind::Labelled { measure: Quality::Calibration { .. }, .. } => "calibration",
+        SignalKind::Estimate { .. } => "label-free estimate",
+        SignalKind::Fairness(_) => "fairness",
+        SignalKind::Outcome { .. } => "business outcomes",
+        SignalKind::Coin { .. } => return None,
+        SignalKind::Comparison(c) => match c.test {
+            Test::Psi(_) => "PSI",
+            Test::Mmd(_) => "joint distribution (MMD)",
+            Test::JensenShannon(_)
+            | Test::Hellinger(_)
+            | Test::TotalVariation(_)
+            | Test::Wasserstein(_)
+            | Test::Energy(_) => "distances",
+            Test::Ks(_)
+            | Test::CramerVonMises(_)
+            | Test::AndersonDarling(_)
+            | Test::MannWhitney(_)
+            | Test::Kayenta(_)
+            | Test::Welch(_)
+            | Test::ChiSquared(_) => "two-sample tests",
+        },
+        SignalKind::Sequence(s) => match &s.by {
+            Follower::Interval(_) => "confidence sequences",
+            Follower::Detector(detector) => match detector {
+                Config::Cusum(_)
+                | Config::Ewma(_)
+                | Config::ShiryaevRoberts(_)
+                | Config::ShiryaevRobertsLlr(_)
+                | Config::PageHinkley(_)
+                | Config::FrourosCusum(_)
+                | Config::FrourosPageHinkley(_) => "control charts",
+                Config::Adwin(_) | Config::Kswin(_) => "adaptive windows",
+                Config::Ddm(_)
+                | Config::Eddm(_)
+                | Config::HddmA(_)
+                | Config::HddmW(_)
+                | Config::Fhddm(_)
+                | Config::Ecdd(_)
+                | Config::Stepd(_)
+                | Config::Rddm(_) => "error detectors",
+                Config::SprtBernoulli(_) | Config::SprtGaussian(_) | Config::Msprt(_) => "sequential tests",
+                Config::EDetector(_) => "e-detector",
+            },
+        },
+    })
+}
+
+fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
+}
+
+/// The committed models are vetted by other tests.
+fn plan(scenario: &str, policy: &str) -> Plan {
+    let mut vet = |_: &[u8], _: &_| Ok(Vetting { vetted: true, rowwise: true });
+    let file = scenarios().join(format!("{scenario}.toml"));
+    load(&file, Some(Path::new(policy)), &mut vet).unwrap_or_else(|e| panic!("{scenario}, {policy}: {e:#?}"))
+}
+
+/// One run of each pair of the table, with seed 1.
+fn runs() -> &'static BTreeMap<(&'static str, &'static str), (Plan, TrialReport)> {
+    static RUNS: OnceLock<BTreeMap<(&'static str, &'static str), (Plan, TrialReport)>> = OnceLock::new();
+    RUNS.get_or_init(|| {
+        let pairs: BTreeSet<_> = DECIDES.iter().map(|&(_, scenario, policy)| (scenario, policy)).collect();
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        pairs
+            .into_par_iter()
+            .map_init(models, |models, (scenario, policy)| {
+                let plan = plan(scenario, policy);
+                let report = simulate_alone(&plan, 1, models).expect("the runtime is there");
+                ((scenario, policy), (plan, report))
+            })
+            .collect()
+    })
+}
+
+/// Families whose signals are read by the rules.
+fn families_of(plan: &Plan, rules: &[RuleId]) -> BTreeSet<&'static str> {
+    let read = rules.iter().map(|rule| &plan.policy.rules[rule.index()].when);
+    let fields = read.flat_map(|when| [when.left.value, when.right.value]).flatten();
+    fields.filter_map(|field| family(&plan.policy.signals[field.signal.index()].kind)).collect()
+}
+
+/// Families that decided while a harmful fault was active: each was read by a rule that a verdict to act cites.
+fn decided(plan: &Plan, report: &TrialReport) -> BTreeSet<&'static str> {
+    let mut active: BTreeSet<FaultId> = BTreeSet::new();
+    let mut found = BTreeSet::new();
+    for recorded in &report.events {
+        match &recorded.event {
+            Event::FaultStarted { fault } if plan.world.faults[fault.index()].harmful => {
+                active.insert(*fault);
+            }
+            Event::FaultEnded { fault } => {
+                active.remove(fault);
+            }
+            Event::Decided(d) if d.verdict != Verdict::Alert && d.refused.is_none() && !active.is_empty() => {
+                found.extend(families_of(plan, &d.rules));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_kind_of_signal_is_used_by_a_rule_of_a_policy_that_ships() {
+    let mut used = BTreeSet::new();
+    for entry in std::fs::read_dir(scenarios().join("policies")).unwrap() {
+        let path = entry.unwrap().path();
+        let text: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+        let rules = text["rule"].as_array().unwrap();
+        for (name, signal) in text["signals"].as_table().unwrap() {
+            let read = format!("{name}.");
+            let judged = rules.iter().any(|rule| rule["when"].as_str().unwrap().contains(&read));
+            assert!(judged, "{}: no rule reads `{name}`", path.display());
+            used.insert(signal["kind"].as_str().unwrap().to_owned());
+        }
+    }
+    let unused: Vec<_> = kinds().into_iter().map(|k| k.kind).filter(|k| k != "coin" && !used.contains(k)).collect();
+    assert!(unused.is_empty(), "no shipped policy uses {unused:?}");
+}
+
+#[test]
+fn every_family_decides_an_incident_that_the_scenario_expects_to_end_well() {
+    let listed: BTreeSet<_> = DECIDES.iter().map(|row| row.0).collect();
+    for (plan, _) in runs().values() {
+        let families = plan.policy.signals.iter().filter_map(|s| family(&s.kind));
+        families.for_each(|family| assert!(listed.contains(family), "`{family}` is not in the table"));
+    }
+    let mut wrong = Vec::new();
+    for (family, scenario, policy) in DECIDES {
+        let (plan, report) = &runs()[&(scenario, policy)];
+        let found = decided(plan, report);
+        if !found.contains(family) {
+            wrong.push(format!("{family}: {scenario}, {policy} was decided by {found:?}"));
+        }
+        let well = |check: &Check| match check {
+            Check::Outcome { outcome, .. } => {
+                matches!(outcome, Outcome::Recovered | Outcome::Prevented | Outcome::CorrectlyHeld)
+            }
+            Check::Measure { .. } => false,
+        };
+        let expected = plan.expectations.iter().any(|e| e.policy.as_deref() == Some(policy) && well(&e.check));
+        assert!(expected, "{scenario} does not expect that it ends well under {policy}");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A run in which nothing is decided has no family that decides: the test above can fail.
+#[test]
+fn nothing_decides_where_nothing_is_decided() {
+    let (plan, report) = &runs()[&("latency-spike", "charts")];
+    assert!(!decided(plan, report).is_empty());
+    let mut calm = report.clone();
+    calm.events.retain(|e| !matches!(e.event, Event::FaultStarted { .. }));
+    assert!(decided(plan, &calm).is_empty(), "a verdict without an active fault");
+    let mut silent = report.clone();
+    silent.events.retain(|e| !matches!(e.event, Event::Decided(_)));
+    assert!(decided(plan, &silent).is_empty());
+}
+
+#[test]
+fn an_incident_names_signal_statistic_threshold_and_window() {
+    for (scenario, policy, evidence) in [
+        // The statistic and its own threshold, the limit of the rule, the window.
+        ("slow-burn", "slo", &["slow-burn.ratio > 1", "slow-burn: ratio ", "long ", "over 15 min"][..]),
+        ("crossed-features", "significance", &["joint.p < 0.002", "mmd2 ", "threshold ", "over 1 min"][..]),
+        ("silent-corruption", "quality", &["baseline auc: value ", "upper ", "over the newest 3000 labels"][..]),
+        (
+            "latency-spike",
+            "charts",
+            &["page-hinkley.alarm > 0", "statistic ", "threshold ", "since its last start"][..],
+        ),
+    ] {
+        let (_, report) = &runs()[&(scenario, policy)];
+        let text = incident_md(report, "rollcage run");
+        for part in evidence {
+            assert!(text.contains(part), "{scenario}, {policy}: no `{part}` in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn readme_says_where_each_family_decides() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for (family, scenario, policy) in DECIDES {
+        let row = format!("| {family} | `{scenario}` | `{policy}` |");
+        assert!(readme.contains(&row), "README does not say\n{row}");
+    }
+}
