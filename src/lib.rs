@@ -138,6 +138,10 @@
 //! ([`campaign::alone()`]) is measured *twin-free*, against the time before its fault, and claims no harm;
 //! [`campaign::validate`] compares such runs.
 //!
+//! [`campaign::power`] predicts detection before any run: the traffic of [`world::traffic`] and the pipeline of
+//! [`world::telemetry`] without plant and inference, read by the policy's own [`control::judge`]; beside it what no rule can
+//! undercut ([`stats::oracle`]).
+//!
 //! # Decisions
 //!
 //! - **`stats` stands below `event`.** Metrics carry latency histograms, so the vocabulary needs [`stats::histogram`];

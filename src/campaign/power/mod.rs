@@ -402,6 +402,8 @@ fn one(frame: &Frame<'_>, watched: &[Watched], shifts: &[Shift], seed: u64, chan
             }
         }
     }
+    // The last scrape before the end is where the watch ended.
+    null.iter_mut().filter(|n| n.fired.is_none()).for_each(|n| n.until = run.now());
     Seen { change, null, forks }
 }
 

@@ -33,7 +33,7 @@ pub fn power_files(power: &Power, command: &str) -> Result<Vec<(&'static str, Ve
 /// Three significant digits and no zeros behind; `<0.01` for what would be none.
 fn figure(x: f64) -> String {
     let text = match x.abs() {
-        a if a == 0.0 => return "0".to_owned(),
+        0.0 => return "0".to_owned(),
         a if a < 0.01 => return if x > 0.0 { "<0.01".to_owned() } else { format!("{x:.0e}") },
         a if a < 1.0 => format!("{x:.2}"),
         a if a < 100.0 => format!("{x:.1}"),
@@ -132,7 +132,7 @@ fn after(power: &Power) -> String {
 // ---------------------------------------------------------------------------------------------------------------------
 // Terminal
 
-const WIDTHS: [usize; 7] = [29, 17, 9, 9, 8, 18, 10];
+const WIDTHS: [usize; 7] = [29, 16, 9, 9, 8, 18, 11];
 
 fn columns(cells: &[&str]) -> String {
     let pad = |(cell, room): (&&str, &usize)| {

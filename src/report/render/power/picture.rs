@@ -4,8 +4,8 @@
 //! A rule's name stands at its line and its marker differs in shape, so that colour is not all that tells rules apart; where
 //! fewer than half were found, the mark stands on the row *not found*.
 
-use super::{after, setting};
-use crate::report::power::{Bound, Kind, Power, Row};
+use super::{after, rate, telemetry, traffic};
+use crate::report::power::{Bound, Kind, Power, Row, RulePower};
 use crate::report::render::canvas::{self, Anchor, Canvas, DrawError, Drawn, Ink, Pen, Picture, Point, Text};
 use crate::report::render::timeline::panels::figure;
 use plotters::backend::DrawingBackend;
@@ -16,7 +16,7 @@ const LEFT: f64 = 24.0;
 const PLOT: (f64, f64) = (104.0, 830.0);
 /// Where the legend beside a panel begins.
 const WORDS: f64 = 858.0;
-const HEAD: f64 = 132.0;
+const HEAD: f64 = 154.0;
 /// A panel's plot, and what is between two.
 const PANEL: f64 = 236.0;
 const BETWEEN: f64 = 100.0;
@@ -55,7 +55,7 @@ pub fn power_png(power: &Power) -> Result<Vec<u8>, DrawError> {
 
 /// One line of a panel.
 struct Line<'a> {
-    rule: &'a str,
+    rule: &'a RulePower,
     ink: Ink,
     shape: usize,
     rows: Vec<&'a Row>,
@@ -80,14 +80,14 @@ impl<'a> Chart<'a> {
         kinds.sort_unstable();
         kinds.dedup();
         let panel = |kind: Kind| {
-            let line = |(i, rule): (usize, &'a crate::report::power::RulePower)| {
+            let line = |(i, rule): (usize, &'a RulePower)| {
                 let rows: Vec<&Row> = rule.rows.iter().filter(|row| row.kind == kind).collect();
                 let whole = power.rules.len() > 1 && i + 1 == power.rules.len();
                 if whole && rows.iter().all(|row| super::repeats(power, row)) {
                     return None;
                 }
                 let ink = if whole { WHOLE } else { INKS[i % INKS.len()] };
-                (!rows.is_empty()).then_some(Line { rule: &rule.rule, ink, shape: i % 3, rows })
+                (!rows.is_empty()).then_some(Line { rule, ink, shape: i % 3, rows })
             };
             let lines: Vec<Line<'a>> = power.rules.iter().enumerate().filter_map(line).collect();
             let longest = lines.iter().max_by_key(|l| l.rows.len());
@@ -109,15 +109,17 @@ impl Picture for Chart<'_> {
         let room = f64::from(WIDTH) - 2.0 * LEFT;
         let title = format!("{} · policy {}: how fast which shift is found", power.scenario, power.policy);
         canvas.text((LEFT, 36.0), &canvas.fit(&title, Text::bold(21.0), room), Text::bold(21.0))?;
-        let about = canvas.fit(&setting(power), Text::plain(15.0), room);
-        canvas.text((LEFT, 64.0), &about, Text::plain(15.0).ink(Ink::SOFT))?;
+        for (i, about) in [traffic(power), telemetry(power)].iter().enumerate() {
+            let about = canvas.fit(about, Text::plain(15.0), room);
+            canvas.text((LEFT, 64.0 + 22.0 * i as f64), &about, Text::plain(15.0).ink(Ink::SOFT))?;
+        }
         let note = format!(
             "Predicted without a run: {} simulated rollouts for each size; the shift is of {} alone and comes {} after the stage began.",
             power.setting.trials,
             power.versions.0,
             after(power),
         );
-        canvas.text((LEFT, 86.0), &canvas.fit(&note, Text::plain(14.0), room), Text::plain(14.0).ink(Ink::SOFT))?;
+        canvas.text((LEFT, 108.0), &canvas.fit(&note, Text::plain(14.0), room), Text::plain(14.0).ink(Ink::SOFT))?;
         let mut top = HEAD;
         for panel in &self.panels {
             panel.draw(canvas, power, top)?;
@@ -230,7 +232,7 @@ impl Panel<'_> {
             // Lines that have the same values stand beside each other.
             let aside = (i as f64 - (n - 1.0) / 2.0) * 9.0;
             line.draw(canvas, &scale, never, |size| place(size) + aside)?;
-            let y = top + 14.0 + 40.0 * i as f64;
+            let y = top + 14.0 + 76.0 * i as f64;
             line.name(canvas, y)?;
         }
         Ok(())
@@ -267,16 +269,19 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Beside the panel: the name, and how it does at the largest shift.
+    /// Beside the panel: the name, the condition, how often it alarms for nothing, and how it does at the largest shift.
     fn name<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, y: f64) -> Drawn {
         let room = f64::from(WIDTH) - LEFT - WORDS - 22.0;
         mark(canvas, (WORDS + 8.0, y - 4.5), self.shape, self.ink)?;
-        let name = canvas.fit(self.rule, Text::bold(14.0), room);
+        let name = canvas.fit(&self.rule.rule, Text::bold(14.0), room);
         canvas.text((WORDS + 22.0, y), &name, Text::bold(14.0))?;
-        let Some(last) = self.rows.last() else { return Ok(()) };
-        let words = format!("{}: found in {}", last.words, super::share(last));
-        let words = canvas.fit(&words, Text::plain(12.5), room);
-        canvas.text((WORDS + 22.0, y + 17.0), &words, Text::plain(12.5).ink(Ink::SOFT))
+        let last = self.rows.last().map_or_else(String::new, |r| format!("{}: found in {}", r.words, super::share(r)));
+        let alarms = format!("{} false alarms a day", rate(self.rule.alarms.per_day));
+        for (i, words) in [&self.rule.text, &alarms, &last].into_iter().enumerate() {
+            let words = canvas.fit(words, Text::plain(12.5), room);
+            canvas.text((WORDS + 22.0, y + 17.0 * (i + 1) as f64), &words, Text::plain(12.5).ink(Ink::SOFT))?;
+        }
+        Ok(())
     }
 }
 
