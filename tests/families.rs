@@ -17,7 +17,7 @@ use rollcage::id::{FaultId, RuleId};
 use rollcage::plan::about::kinds;
 use rollcage::plan::{Plan, Vetting, load};
 use rollcage::report::expect::Check;
-use rollcage::report::render::markdown::incident_md;
+use rollcage::report::render::incident_md;
 use rollcage::report::trial::{Outcome, TrialReport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
