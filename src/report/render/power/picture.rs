@@ -147,7 +147,7 @@ impl Chart<'_> {
         let words = "fastest possible: mean delay of the best of all rules with the same rate of false alarms, or (scores) what no rule's median can undercut";
         canvas.text((LEFT + 44.0, y + 22.0), words, Text::plain(13.0))?;
         let words = format!(
-            "“not found”: fewer than half within {}. No model ran; answers, queues and telemetry are simulated as power.md says.",
+            "“not found”: fewer than half within {}. No dashed line: no bound. No model ran; answers, queues and telemetry are simulated as power.md says.",
             self.power.setting.within
         );
         canvas.text((LEFT, y + 46.0), &words, Text::plain(12.5).ink(Ink::SOFT))
