@@ -118,9 +118,12 @@ fn plan(scenario: &str, policy: &str) -> Plan {
     load(&file, Some(Path::new(policy)), &mut vet).unwrap_or_else(|e| panic!("{scenario}, {policy}: {e:#?}"))
 }
 
+/// By scenario and policy.
+type Runs = BTreeMap<(&'static str, &'static str), (Plan, TrialReport)>;
+
 /// One run of each pair of the table, with seed 1.
-fn runs() -> &'static BTreeMap<(&'static str, &'static str), (Plan, TrialReport)> {
-    static RUNS: OnceLock<BTreeMap<(&'static str, &'static str), (Plan, TrialReport)>> = OnceLock::new();
+fn runs() -> &'static Runs {
+    static RUNS: OnceLock<Runs> = OnceLock::new();
     RUNS.get_or_init(|| {
         let pairs: BTreeSet<_> = DECIDES.iter().map(|&(_, scenario, policy)| (scenario, policy)).collect();
         let pairs: Vec<_> = pairs.into_iter().collect();

@@ -111,8 +111,10 @@ impl Estimates {
         let slices = self.ring.over(version, window, at);
         let from = slices.clone().map(|s| s.from).min().ok_or(NoVerdict::Empty)?;
         let mut all = LabelFree::new(self.threshold).ok_or(NoVerdict::Empty)?;
-        // Of one threshold all of them.
-        let _ = slices.map(|s| all.merge(&s.what)).all(|merged| merged);
+        for slice in slices {
+            // Of one threshold all of them.
+            let _merged = all.merge(&slice.what);
+        }
         let n = all.rows();
         if n < min as u64 {
             return Err(NoVerdict::TooFew { got: n, need: min as u64 });

@@ -72,7 +72,7 @@ enum Own {
 
 /// All signals of one policy over one stream of telemetry. Plain data: cloned it continues the same way.
 ///
-/// Memory: what [`rows`], [`ring`], [`counters`], [`gauges`], [`labelled`] and each sequential detector state; all of it depends on
+/// Memory: what [`mod@rows`], [`ring`], [`counters`], [`gauges`], [`labelled`] and each sequential detector state; all of it depends on
 /// windows, rates and the number of versions, not on time (`tests/detector_limits`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detectors {

@@ -8,10 +8,10 @@
 //!
 //! Each seed is one rollout without a shift, which follows the scenario up to the stage asked for and stays there. At its change
 //! point it is forked for each size of shift, so that all sizes meet the same luck. A rule is judged by itself: what others of
-//! the policy would have done does not keep it from firing. What is assumed of answers is in [`synthetic`].
+//! the policy would have done does not keep it from firing. What is assumed of answers is in `synthetic`.
 //!
 //! Per rule and size: the delay from the change to the look at which the rule fires; among rollouts in which it had not fired
-//! before. What false alarms are is in [`crate::report::power::FalseAlarms`]; the bounds are in [`bound`].
+//! before. What false alarms are is in [`crate::report::power::FalseAlarms`]; the bounds are in `bound`.
 
 mod bound;
 mod shift;
