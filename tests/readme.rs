@@ -19,6 +19,7 @@ const KNOWN: &[&str] = &[
     "ROLLCAGE_LONG_TESTS=1 cargo test --release",
     "cargo bench --bench throughput",
     "python3 benches/peers/v2.py",
+    "python3 benches/peers/detectors.py",
 ];
 
 /// Where the committed report stands.
