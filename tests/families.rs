@@ -229,7 +229,7 @@ fn an_incident_names_signal_statistic_threshold_and_window() {
         // The statistic and its own threshold, the limit of the rule, the window.
         ("slow-burn", "slo", &["slow-burn.ratio > 1", "slow-burn: ratio ", "long ", "over 15 min"][..]),
         ("crossed-features", "significance", &["joint.p < 0.006", "mmd2 ", "threshold ", "over 1 min"][..]),
-        ("silent-corruption", "quality", &["baseline auc: value ", "upper ", "over the newest 3000 labels"][..]),
+        ("crossed-features", "quality", &["baseline ", ": value ", "upper ", "over the newest "][..]),
         (
             "latency-spike",
             "charts",
