@@ -40,10 +40,12 @@ pub fn look(
     let mut found: Vec<(usize, Vec<f64>)> = Vec::with_capacity(places.len());
     let mut reason = NoVerdict::Empty;
     let mut scratch = KsScratch::default();
+    // Of several columns a first look finds the one that differs most.
+    let several = places.len() > 1;
     let share = config.looks.share(k) / places.len().max(1) as f64;
     for column in places.clone() {
         let values = match &config.test {
-            Test::Ks(ks) if ks.is_quick() => {
+            Test::Ks(ks) if several && ks.is_quick() => {
                 let test = rows.ks(column, reference, window, at, &mut scratch);
                 test.map(|test| ks.quick(&test)).ok_or(NoVerdict::AllMissing)
             }
@@ -74,6 +76,7 @@ pub fn look(
     };
     let (mut place, mut p) = worst(&found).ok_or(reason)?;
     if let Test::Ks(ks) = &config.test
+        && several
         && ks.is_quick()
     {
         // The column that differs most is worth its exact p-value, and where the distance is.

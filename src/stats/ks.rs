@@ -11,6 +11,8 @@
 
 use std::hint::select_unpredictable;
 
+use super::buckets::{self, BUCKETS};
+use super::quantile::range;
 use super::{Alternative, kolmogorov};
 
 /// The statistic and the sizes that it came from.
@@ -164,94 +166,141 @@ pub struct Farthest {
     pub sign: i8,
 }
 
-/// The distance of two samples sorted in ascending order, and where it is reached. Which of several equal places it is, is
-/// scipy's choice, down to the rounding of `i/n - j/m`: the first value of the first sample, else the first
-/// of the second, with `greater` before `less`. `None` as [`statistic_sorted`].
+/// The distance of two samples in any order, and where it is reached. Which of several equal places it is, is scipy's choice,
+/// down to the rounding of `i/n - j/m`: the first value of the first sample, else the first of the second, with `greater`
+/// before `less`. `None` if one is empty or has NaN; infinities are values like others.
+///
+/// Of large samples only those values are sorted that lie where the distance can be reached: it is known between
+/// [`buckets`], and inside one it changes by no more than the values in it. If an outlier puts nearly all into one bucket, it
+/// is a sort.
 #[must_use]
-pub fn farthest<T: Copy + PartialOrd + Into<f64>>(a: &[T], b: &[T], alternative: Alternative) -> Option<Farthest> {
-    if a.is_empty() || b.is_empty() || has_nan_end(a) || has_nan_end(b) {
-        return None;
-    }
+pub fn farthest(a: &[f64], b: &[f64], alternative: Alternative) -> Option<Farthest> {
+    range(a).zip(range(b))?;
     let (n, m) = (a.len() as i64, b.len() as i64);
-    let (mut most, mut least) = (Peak::default(), Peak::default());
-    let (mut i, mut j, mut gap, mut tied, mut value) = (0, 0, 0_i64, false, a[0]);
-    while i < a.len() && j < b.len() {
-        let (x, y) = (a[i], b[j]);
-        // Negated, so that a NaN in the middle advances both instead of neither.
-        #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must advance")]
-        let (a_steps, b_steps) = (!(x > y), !(y > x));
-        i += usize::from(a_steps);
-        j += usize::from(b_steps);
-        gap += select_unpredictable(a_steps, m, 0) - select_unpredictable(b_steps, n, 0);
-        value = select_unpredictable(a_steps, x, y);
-        tied = a.get(i).is_some_and(|next| *next == value) || b.get(j).is_some_and(|next| *next == value);
-        if !tied {
-            most.see(gap, value, i, j);
-            least.see(-gap, value, i, j);
+    let mut walk = Walk { n, m, most: Peak::default(), least: Peak::default() };
+    match buckets::over_both(a, b).filter(|_| a.len() + b.len() >= MANY) {
+        None => walk.over(&ascending(a), &ascending(b), 0, 0),
+        Some(buckets) => {
+            let (a, b) = (buckets.drop(a), buckets.drop(b));
+            let before = |k: usize| (a.before()[k], b.before()[k]);
+            let gap = |k: usize| before(k).0 as i64 * m - before(k).1 as i64 * n;
+            let (top, bottom) =
+                (1..=BUCKETS).map(gap).fold((0, 0), |(top, bottom), gap| (top.max(gap), bottom.min(gap)));
+            let wanted = std::array::from_fn(|k| {
+                let ((i, j), (i_end, j_end)) = (before(k), before(k + 1));
+                let reached = gap(k) + (i_end - i) as i64 * m >= top || gap(k) - (j_end - j) as i64 * n <= bottom;
+                reached && i_end + j_end > i + j
+            });
+            let (of_a, of_b) = (a.sorted(&wanted), b.sorted(&wanted));
+            for k in (0..BUCKETS).filter(|&k| wanted[k]) {
+                walk.over(of_a.bucket(k), of_b.bucket(k), before(k).0, before(k).1);
+            }
         }
     }
-    // One side is consumed. If that was inside a tie, its end is the last place but one; the last has both at 1.
-    if tied {
-        i += a[i..].iter().take_while(|x| **x == value).count();
-        j += b[j..].iter().take_while(|y| **y == value).count();
-        gap = i as i64 * m - j as i64 * n;
-        most.see(gap, value, i, j);
-        least.see(-gap, value, i, j);
-    }
-    if (i, j) != (a.len(), b.len()) {
-        let end = if i < a.len() { a[a.len() - 1] } else { b[b.len() - 1] };
-        most.see(0, end, a.len(), b.len());
-        least.see(0, end, a.len(), b.len());
-    }
-    // Scipy compares rounded shares, and looks at the values of the first sample before those of the second.
-    let share = |place: &Place<T>| place.i as f64 / n as f64 - place.j as f64 / m as f64;
-    let first = |peak: &Peak<T>, sign: f64| {
-        let of_a = |place: &Place<T>| place.i > 0 && a[place.i - 1] == place.at;
-        let better = |x: &Place<T>, y: &Place<T>| {
-            let (x_share, y_share) = (sign * share(x), sign * share(y));
-            y_share > x_share || (y_share == x_share && of_a(y) && !of_a(x))
-        };
-        peak.places.iter().copied().reduce(|x, y| if better(&x, &y) { y } else { x })
-    };
-    let (top, bottom) = (first(&most, 1.0)?, first(&least, -1.0)?);
-    let below = match alternative {
-        Alternative::TwoSided => -share(&bottom) > share(&top),
-        Alternative::Greater => false,
-        Alternative::Less => true,
-    };
-    let (peak, place, sign) = if below { (least, bottom, -1) } else { (most, top, 1) };
-    Some(Farthest { d: peak.gap as f64 / (n as f64 * m as f64), location: place.at.into(), sign })
+    walk.farthest(alternative)
+}
+
+/// From so many values of both samples on, buckets are worth their while.
+const MANY: usize = 1500;
+
+fn ascending(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
+    values.sort_unstable_by(f64::total_cmp);
+    values
 }
 
 /// A value, at most which are `i` values of the first sample and `j` of the second.
 #[derive(Clone, Copy)]
-struct Place<T> {
-    at: T,
+struct Place {
+    at: f64,
     i: usize,
     j: usize,
+    /// Whether the value is one of the first sample's.
+    of_a: bool,
 }
 
 /// The largest gap so far, and all places where it is reached.
-struct Peak<T> {
+struct Peak {
     gap: i64,
-    places: Vec<Place<T>>,
+    places: Vec<Place>,
 }
 
-impl<T> Default for Peak<T> {
+impl Default for Peak {
     fn default() -> Self {
         Self { gap: i64::MIN, places: Vec::new() }
     }
 }
 
-impl<T> Peak<T> {
-    fn see(&mut self, gap: i64, at: T, i: usize, j: usize) {
+impl Peak {
+    fn see(&mut self, gap: i64, place: impl Fn() -> Place) {
         if gap >= self.gap {
             if gap > self.gap {
                 self.gap = gap;
                 self.places.clear();
             }
-            self.places.push(Place { at, i, j });
+            self.places.push(place());
         }
+    }
+}
+
+/// Both distribution functions from left to right; the gap between them is `i m - j n`.
+struct Walk {
+    n: i64,
+    m: i64,
+    most: Peak,
+    least: Peak,
+}
+
+impl Walk {
+    /// Goes over ascending values of both samples, before which are `i` of the first and `j` of the second.
+    fn over(&mut self, a: &[f64], b: &[f64], i_before: usize, j_before: usize) {
+        let (mut i, mut j) = (0, 0);
+        let mut gap = i_before as i64 * self.m - j_before as i64 * self.n;
+        let mut see = |gap: i64, i: usize, j: usize, at: f64| {
+            let place = || Place { at, i: i_before + i, j: j_before + j, of_a: i > 0 && a[i - 1] == at };
+            self.most.see(gap, place);
+            self.least.see(-gap, place);
+        };
+        while i < a.len() && j < b.len() {
+            let (x, y) = (a[i], b[j]);
+            let (a_steps, b_steps) = (x <= y, y <= x);
+            i += usize::from(a_steps);
+            j += usize::from(b_steps);
+            gap += select_unpredictable(a_steps, self.m, 0) - select_unpredictable(b_steps, self.n, 0);
+            let value = select_unpredictable(a_steps, x, y);
+            let tied = a.get(i).is_some_and(|next| *next == value) || b.get(j).is_some_and(|next| *next == value);
+            if !tied {
+                see(gap, i, j, value);
+            }
+        }
+        // One side is consumed, perhaps inside of a tie. What is left of the other counts only at the ends of ties.
+        while i < a.len() || j < b.len() {
+            let value = if i < a.len() { a[i] } else { b[j] };
+            i += a[i..].iter().take_while(|x| **x == value).count();
+            j += b[j..].iter().take_while(|y| **y == value).count();
+            gap = (i_before + i) as i64 * self.m - (j_before + j) as i64 * self.n;
+            see(gap, i, j, value);
+        }
+    }
+
+    fn farthest(&self, alternative: Alternative) -> Option<Farthest> {
+        // Scipy compares rounded shares, and looks at the values of the first sample before those of the second.
+        let share = |place: &Place| place.i as f64 / self.n as f64 - place.j as f64 / self.m as f64;
+        let first = |peak: &Peak, sign: f64| {
+            let better = |x: &Place, y: &Place| {
+                let (x_share, y_share) = (sign * share(x), sign * share(y));
+                y_share > x_share || (y_share == x_share && y.of_a && !x.of_a)
+            };
+            peak.places.iter().copied().reduce(|x, y| if better(&x, &y) { y } else { x })
+        };
+        let (top, bottom) = (first(&self.most, 1.0)?, first(&self.least, -1.0)?);
+        let below = match alternative {
+            Alternative::TwoSided => -share(&bottom) > share(&top),
+            Alternative::Greater => false,
+            Alternative::Less => true,
+        };
+        let (peak, place, sign) = if below { (&self.least, bottom, -1) } else { (&self.most, top, 1) };
+        Some(Farthest { d: peak.gap as f64 / (self.n as f64 * self.m as f64), location: place.at, sign })
     }
 }
 
@@ -362,6 +411,10 @@ mod tests {
         values
     }
 
+    fn wide(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|&x| f64::from(x)).collect()
+    }
+
     /// Few distinct values: mostly ties.
     fn tied() -> impl Strategy<Value = Vec<f32>> {
         prop::collection::vec((0_i8..6).prop_map(f32::from), 1..40).prop_map(sorted)
@@ -386,22 +439,45 @@ mod tests {
         #[test]
         fn the_farthest_place_has_the_distance(a in tied(), b in tied()) {
             let share = |of: &[f32], x: f64| of.iter().filter(|&&y| f64::from(y) <= x).count() as f64 / of.len() as f64;
-            let both = [Alternative::Greater, Alternative::Less].map(|side| farthest(&a, &b, side).unwrap());
+            let farthest = |a: &[f32], b: &[f32], side| farthest(&wide(a), &wide(b), side).unwrap();
+            let both = [Alternative::Greater, Alternative::Less].map(|side| farthest(&a, &b, side));
             for far in both {
                 let there = (share(&a, far.location) - share(&b, far.location)) * f64::from(far.sign);
                 prop_assert!((there - far.d).abs() < 1e-12);
             }
-            let far = farthest(&a, &b, Alternative::TwoSided).unwrap();
+            let far = farthest(&a, &b, Alternative::TwoSided);
             prop_assert!((far.d - by_definition(&a, &b)).abs() < 1e-12);
             prop_assert!(far.d == both[0].d.max(both[1].d) && both.contains(&far));
-            prop_assert_eq!(farthest(&b, &a, Alternative::Less).unwrap().d, both[0].d);
+            prop_assert_eq!(farthest(&b, &a, Alternative::Less).d, both[0].d);
+        }
+
+        #[test]
+        fn buckets_find_what_sorting_everything_finds(
+            mut a in prop::collection::vec(prop_oneof![-1.0_f64..1.0, (-3_i8..4).prop_map(f64::from), -1e9..1e9], 1..60),
+            b in prop::collection::vec(prop_oneof![-1.0_f64..1.0, (-3_i8..4).prop_map(f64::from)], 1..60),
+            copies in 1_usize..4,
+            outlier in prop_oneof![Just(None), (-1e12..1e12_f64).prop_map(Some)],
+        ) {
+            a.extend(outlier);
+            // Copies change no distance, but make the samples so large that buckets are used.
+            let times = |v: &[f64], copies: usize| v.iter().copied().cycle().take(v.len() * copies).collect::<Vec<f64>>();
+            let (few_a, few_b) = (times(&a, copies), b.clone());
+            let (many_a, many_b) = (times(&few_a, MANY), times(&few_b, MANY));
+            for side in [Alternative::TwoSided, Alternative::Greater, Alternative::Less] {
+                let (few, many) = (farthest(&few_a, &few_b, side).unwrap(), farthest(&many_a, &many_b, side).unwrap());
+                prop_assert!((few.d - many.d).abs() < 1e-15);
+                prop_assert_eq!((few.sign, few.location), (many.sign, many.location));
+            }
         }
     }
 
     #[test]
     fn odd_inputs_have_the_stated_results() {
         let nan = f32::NAN;
-        assert_eq!(farthest::<f32>(&[], &[1.0], Alternative::TwoSided), None);
+        assert_eq!(farthest(&[], &[1.0], Alternative::TwoSided), None);
+        assert_eq!(farthest(&[f64::NAN; 2000], &[1.0], Alternative::TwoSided), None);
+        let far = farthest(&[f64::NEG_INFINITY; 1000], &[f64::INFINITY; 1000], Alternative::TwoSided).unwrap();
+        assert_eq!((far.d, far.location), (1.0, f64::NEG_INFINITY));
         assert_eq!(KsTest { d: 0.5, n: 1, m: 1 }.p_asymptotic(Alternative::TwoSided), None);
         assert_eq!(statistic_sorted::<f32>(&[], &[1.0]), None);
         assert_eq!(statistic_sorted(&[1.0, nan], &[1.0]), None);

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`normal`], [`special`] | distributions: normal, gamma, beta, chi-squared, Student's t |
 //! | [`histogram`] | latencies, compactly: quantiles within 1/32 |
-//! | [`quantile`], [`summary`] | what a sample looks like |
+//! | [`quantile`], [`buckets`], [`summary`] | what a sample looks like |
 //! | [`ks`], [`ks_exact`], [`ks_ranks`], [`kolmogorov`], [`cramer_von_mises`] | do two samples have one distribution? |
 //! | [`mann_whitney`], [`shift`], [`distance`] | … by ranks, by how far values moved |
 //! | [`psi`], [`bins`], [`divergence`], [`contingency`] | … by counts in bins or categories |
@@ -41,6 +41,7 @@ pub mod auc;
 pub mod bins;
 pub mod bootstrap;
 mod brent;
+pub mod buckets;
 pub mod calibration;
 pub mod classification;
 pub mod competing;

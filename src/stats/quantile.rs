@@ -1,5 +1,7 @@
 //! Owns exact quantiles of a sorted sample.
 
+use super::buckets::{BUCKETS, Buckets};
+
 /// The `q`-quantile of a sample sorted in ascending order, Hyndman and Fan's type 7 (R's and numpy's default): linear between
 /// the order statistics around `(n - 1) q`. Source: Hyndman & Fan, "Sample Quantiles in Statistical Packages", The American
 /// Statistician 50 (1996) 361-365; the interpolation is numpy's, so results agree to the last bit.
@@ -97,52 +99,29 @@ fn between(statistic: impl Fn(usize) -> f64, last: usize, position: f64) -> Opti
 pub fn quantiles_unsorted(values: &[f64], shares: &[f64]) -> Option<Vec<(f64, usize)>> {
     let (low, high) = range(values)?;
     let last = values.len().checked_sub(1)?;
-    if !(high - low).is_finite() || shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
-        return None;
-    }
-    let scale = (BUCKETS - 1) as f64 / (high - low).max(f64::MIN_POSITIVE);
-    let bucket = |x: f64| (((x - low) * scale) as i32 as usize).min(BUCKETS - 1);
-    let mut sizes = vec![0_u32; BUCKETS];
-    values.iter().for_each(|&x| sizes[bucket(x)] += 1);
-    let mut before = Vec::with_capacity(BUCKETS + 1);
-    before.push(0);
-    for size in sizes {
-        before.push(before[before.len() - 1] + size as usize);
-    }
-    // The bucket of the value of a rank: the last one with no more values before it.
-    let of_rank = |rank: usize| before.partition_point(|&count| count <= rank) - 1;
-    let mut wanted = vec![false; BUCKETS];
+    let buckets = Buckets::over(low, high).filter(|_| shares.iter().all(|share| (0.0..=1.0).contains(share)))?;
+    let dropped = buckets.drop(values);
+    let before = dropped.before();
+    let mut wanted = [false; BUCKETS];
     for share in shares {
         let below = (last as f64 * share).floor() as usize;
         for rank in [below, (below + 1).min(last)] {
-            wanted[of_rank(rank)] = true;
+            wanted[dropped.of_rank(rank)] = true;
         }
     }
-    let mut kept: Vec<f64> = values.iter().copied().filter(|&x| wanted[bucket(x)]).collect();
-    kept.sort_unstable_by(f64::total_cmp);
-    // Where among the kept each bucket's are.
-    let mut starts = vec![0; BUCKETS + 1];
-    for i in 0..BUCKETS {
-        starts[i + 1] = starts[i] + if wanted[i] { before[i + 1] - before[i] } else { 0 };
-    }
+    let sorted = dropped.sorted(&wanted);
     let statistic = |rank: usize| {
-        let at = of_rank(rank);
-        kept[starts[at] + rank - before[at]]
+        let at = dropped.of_rank(rank);
+        sorted.bucket(at)[rank - before[at]]
     };
-    let at_most = |x: f64| {
-        let at = bucket(x);
-        // A quantile in another bucket lies between its neighbours, where no value is.
-        if wanted[at] { before[at] + kept[starts[at]..starts[at + 1]].partition_point(|&y| y <= x) } else { before[at] }
-    };
+    // A quantile in another bucket than those lies between its neighbours, where no value is.
+    let at_most = |x: f64| before[buckets.of(x)] + sorted.bucket(buckets.of(x)).partition_point(|&y| y <= x);
     shares
         .iter()
         .map(|share| between(statistic, last, last as f64 * share))
         .map(|quantile| quantile.map(|quantile| (quantile, at_most(quantile))))
         .collect()
 }
-
-/// Buckets: few enough for the first-level cache.
-const BUCKETS: usize = 1024;
 
 /// The smallest and the largest value; `None` for an empty slice or one with NaN. Infinities count.
 #[must_use]

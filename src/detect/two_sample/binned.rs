@@ -41,7 +41,6 @@ fn count(binning: Binning, bins: usize, pair: Pair<'_>) -> Result<Counts, NoVerd
             Ok((reference, edges.count(&pair.window)))
         }
         Binning::Evidently if more_distinct_than(&pair.reference, EVIDENTLY_CATEGORIES) => {
-            let pair = pair.finite()?;
             let rows = pair.reference.len() + pair.window.len();
             equal_width(rows, &pair)
         }
@@ -55,6 +54,11 @@ fn count(binning: Binning, bins: usize, pair: Pair<'_>) -> Result<Counts, NoVerd
 /// Sturges' bins for `rows` values over the pooled range.
 fn equal_width(rows: usize, pair: &Pair<'_>) -> Result<Counts, NoVerdict> {
     let (a, b) = range(&pair.reference).zip(range(&pair.window)).ok_or(NoVerdict::NoSpread)?;
+    for ((low, high), side) in [(a, Side::Reference), (b, Side::Window)] {
+        if low.is_infinite() || high.is_infinite() {
+            return Err(NoVerdict::Infinite { side });
+        }
+    }
     let (low, high) = (a.0.min(b.0), a.1.max(b.1));
     // Finite values may still be further apart than a number can say.
     let bins = EqualWidth::sturges(rows, low, high).ok_or(NoVerdict::Infinite { side: Side::Window })?;
@@ -236,7 +240,7 @@ impl Hellinger {
         let pair = Pair::present(reference, window, 1)?;
         let (n, m) = (pair.reference.len() as f64, pair.window.len() as f64);
         let counts = if self.binning == Binning::Evidently {
-            let pair = pair.finite()?.sorted();
+            let pair = pair.sorted();
             let distinct = categories(&pair.reference, &pair.window).0.len();
             equal_width(distinct, &pair)?
         } else {

@@ -83,21 +83,26 @@ impl Ks {
     /// # Errors
     /// Why there is no verdict.
     pub fn evaluate(&self, reference: &[f64], window: &[f64]) -> Verdict {
-        let pair = Pair::present(reference, window, 1)?.sorted();
-        let (a, b) = (&pair.reference, &pair.window);
-        let far = farthest(a, b, self.alternative).ok_or(NoVerdict::Empty { side: Side::Window })?;
-        let test = KsTest { d: far.d, n: a.len() as u64, m: b.len() as u64 };
-        let p = self.p(&test, a, b).ok_or(NoVerdict::TooFew { side: Side::Window, rows: b.len(), needed: 2 })?;
-        Ok(pair.fields(vec![far.d, p, far.location, f64::from(far.sign)]))
+        let pair = Pair::present(reference, window, 1)?;
+        let far = farthest(&pair.reference, &pair.window, self.alternative);
+        let far = far.ok_or(NoVerdict::Empty { side: Side::Window })?;
+        let (n, m) = (pair.reference.len(), pair.window.len());
+        let test = KsTest { d: far.d, n: n as u64, m: m as u64 };
+        let p = self.p(&test, pair).ok_or(NoVerdict::TooFew { side: Side::Window, rows: m, needed: 2 })?;
+        Ok(vec![far.d, p, far.location, f64::from(far.sign), n as f64, m as f64])
     }
 
     /// `None` only for one row against one, asymptotically.
-    fn p(&self, test: &KsTest, a: &[f64], b: &[f64]) -> Option<f64> {
+    fn p(&self, test: &KsTest, pair: Pair<'_>) -> Option<f64> {
         let side = self.alternative;
         let within = |most| test.n.saturating_mul(test.m) <= most;
+        let exact = |pair: Pair<'_>| {
+            let pair = pair.sorted();
+            test.p_exact(&pair.reference, &pair.window, side)
+        };
         match self.method {
-            KsMethod::Auto if within(AUTO_MAX) => test.p_exact(a, b, side),
-            KsMethod::Exact if within(EXACT_MAX) => test.p_exact(a, b, side),
+            KsMethod::Auto if within(AUTO_MAX) => exact(pair),
+            KsMethod::Exact if within(EXACT_MAX) => exact(pair),
             KsMethod::ExactNoTies if within(EXACT_MAX) => test.p_exact_no_ties(side),
             KsMethod::Limit if side == Alternative::TwoSided => Some(test.p_limit()),
             KsMethod::Stephens if side == Alternative::TwoSided => Some(test.p_stephens()),
