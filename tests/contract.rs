@@ -54,11 +54,16 @@ concurrency  = 4
 timeout      = "400ms"
 service_time = {{ kind = "constant", value = "1ms" }}
 start        = {{ fetch = "50ms" }}
+memory       = {{ base = "80MiB", per_request = "64KiB", limit = "4GiB" }}
 [[traffic]]
 source   = "synthetic"
 normal   = {{ concept = "{models}/mlp-linear-v2.json" }}
 arrivals = {{ kind = "poisson", rate = "100/s" }}
 labels   = {{ delay = {{ kind = "constant", value = "500ms" }}, lost = 0.1 }}
+[traffic.outcomes.click]
+right = 0.5
+wrong = 0.2
+delay = {{ kind = "constant", value = "300ms" }}
 [telemetry]
 scrape = "500ms"
 lag    = "10ms"
@@ -87,6 +92,30 @@ window   = "2s"
 kind   = "accuracy"
 window = { labels = 100 }
 min    = 60
+[signals.clicks]
+kind   = "outcome"
+of     = "click"
+window = "3s"
+min    = 30
+[signals.cpu]
+kind   = "saturation"
+of     = "cpu"
+window = "2s"
+[signals.memory]
+kind   = "saturation"
+of     = "memory"
+window = "2s"
+[signals.scores]
+kind      = "psi"
+of        = "score"
+window    = "3s"
+reference = { first = "1500ms" }
+min       = 30
+[signals.waits]
+kind = "ewma"
+of   = "latency"
+mu0  = 0.01
+sigma = 0.005
 [[rule]]
 when = "errors.lower > baseline.errors.upper"
 then = "rollback"
@@ -294,6 +323,32 @@ fn only_replicas_in_service_answer(run: &Run) -> Findings {
         .collect()
 }
 
+/// Every signal of the policy was measured of every version, with values that can be: telemetry carries what each needs.
+fn every_signal_is_measured(run: &Run) -> Findings {
+    let mut found = Vec::new();
+    for (signal, config) in run.plan.policy.signals.iter().enumerate() {
+        for version in [VersionId(0), VersionId(1)] {
+            let values: Vec<f64> = (run.record.trace.events.iter())
+                .filter_map(|fact| match &fact.event {
+                    Event::Measured(m) if m.signal.index() == signal && m.version == version => {
+                        m.values.first().copied()
+                    }
+                    _ => None,
+                })
+                .collect();
+            // Shares and seconds are positive here, and none of the shares can be above 1.
+            let wrong = |x: &&f64| !(**x >= 0.0 && **x <= 1.0) && config.name != "waits" && config.name != "scores";
+            if values.is_empty()
+                || values.iter().all(|x| *x == 0.0) && config.name != "errors" && config.name != "waits"
+            {
+                found.push(format!("`{}` of {version:?} is nowhere measured: {values:?}", config.name));
+            }
+            found.extend(values.iter().find(wrong).map(|x| format!("`{}` of {version:?} is {x}", config.name)));
+        }
+    }
+    found
+}
+
 /// Facts come in order of time.
 fn time_never_goes_back(run: &Run) -> Findings {
     let facts: &[Recorded] = &run.record.trace.events;
@@ -309,6 +364,7 @@ const CONTRACT: &[(&str, Check)] = &[
     ("reverted is what replicas serve", reverted_is_what_replicas_serve),
     ("lost telemetry leaves gaps", lost_telemetry_leaves_gaps),
     ("only replicas in service answer", only_replicas_in_service_answer),
+    ("every signal is measured", every_signal_is_measured),
     ("time never goes back", time_never_goes_back),
 ];
 
@@ -510,5 +566,13 @@ fn planted_violations_are_caught() {
         let last = run.requests.iter_mut().rev().find(|e| e.outcome.is_answered()).expect("an answer");
         last.replica = Some(health.replica);
     });
+    for name in ["clicks", "cpu", "memory", "waits"] {
+        caught("every signal is measured", &|run| {
+            let signal = run.plan.policy.signals.iter().position(|s| s.name == name).expect("such a signal");
+            let of =
+                |e: &Event| matches!(e, Event::Measured(m) if m.signal.index() == signal && m.version == VersionId(1));
+            run.record.trace.events.retain(|f| !of(&f.event));
+        });
+    }
     caught("time never goes back", &|run| run.record.trace.events.swap(3, 40));
 }
