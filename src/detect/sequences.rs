@@ -2,6 +2,9 @@
 //!
 //! Memory: the detector's own, which its configuration states, and the values of one scrape, 16 bytes each.
 
+#[cfg(test)]
+mod tests;
+
 use crate::detect::Measurement;
 use crate::detect::channel::{Channel, Values};
 use crate::detect::config::Reference;
