@@ -63,7 +63,11 @@ fn evidence_is_what_was_read_at_the_alarm_and_begins_where_the_detector_began() 
     complete(&mut sequences, 20.0);
     scores(&mut sequences, NEW, (20.0, 40.0), &[0.0; 20]);
     let found = sequences.look(0, NEW, OLD).expect("a measurement");
-    assert_eq!((found.values, found.from), (vec![0.0, 0.0, 0.0, 4.0, 32.0], at(9.0)), "12 of the scrape before, and 20");
+    assert_eq!(
+        (found.values, found.from),
+        (vec![0.0, 0.0, 0.0, 4.0, 32.0], at(9.0)),
+        "12 of the scrape before, and 20"
+    );
 }
 
 /// Labels of requests that ended at these seconds, all right but for `wrong` of them.

@@ -152,12 +152,14 @@ proptest! {
 #[test]
 fn the_reading_at_an_alarm_is_beyond_the_threshold_in_the_detectors_own_sense() {
     let quiet = |name: &str| errors(name, 3000, 0.05);
-    let parts = [quiet("reading a"), errors("reading b", 3000, 0.6), vec![-3.0; 200], vec![3.0; 200], quiet("reading c")];
+    let parts =
+        [quiet("reading a"), errors("reading b", 3000, 0.6), vec![-3.0; 200], vec![3.0; 200], quiet("reading c")];
     for (json, _) in EVERY {
         let (mut single, mut batch, mut told) = (start(json), start(json), 0);
         // Batches that go on after the alarm, when most detectors have begun anew.
         for values in parts.concat().chunks(700) {
-            let wanted = values.iter().filter_map(|x| (single.update(*x) == Step::Alarm).then(|| single.reading())).last();
+            let wanted =
+                values.iter().filter_map(|x| (single.update(*x) == Step::Alarm).then(|| single.reading())).last();
             let got = batch.feed(values, |_, _| {});
             assert_eq!(got, wanted, "{json}");
             let Some(Reading { statistic, threshold, seen }) = got else { continue };
@@ -171,7 +173,8 @@ fn the_reading_at_an_alarm_is_beyond_the_threshold_in_the_detectors_own_sense() 
 
 #[test]
 fn an_e_detector_takes_values_as_shares_of_their_range() {
-    let shares: Vec<f64> = gaussian("range", 4000, 2000, 0.5).iter().map(|x| (0.25 + 0.125 * x).clamp(0.0, 1.0)).collect();
+    let shares: Vec<f64> =
+        gaussian("range", 4000, 2000, 0.5).iter().map(|x| (0.25 + 0.125 * x).clamp(0.0, 1.0)).collect();
     let values: Vec<f64> = shares.iter().map(|u| 1024.0 * u - 512.0).collect();
     let wanted = steps(&mut start(r#"{"detector": "e-detector", "m": 0.25}"#), &shares);
     assert!(wanted.contains(&Step::Alarm));
