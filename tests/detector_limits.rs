@@ -167,6 +167,21 @@ fn least(key: &str, of: &Value, root: &Value) -> String {
     }
 }
 
+/// Kinds that need values of 0 and 1, or to be told between which bounds they lie.
+const BOUNDED: [&str; 11] = [
+    "ddm",
+    "eddm",
+    "hddm-a",
+    "hddm-w",
+    "fhddm",
+    "sprt-bernoulli",
+    "ecdd",
+    "stepd",
+    "rddm",
+    "e-detector",
+    "confidence-sequence",
+];
+
 /// The table of a signal of this kind with what must be written, and no more.
 fn table(kind: &str) -> String {
     static SCHEMA: LazyLock<Value> = LazyLock::new(policy_schema);
@@ -177,6 +192,7 @@ fn table(kind: &str) -> String {
     let mut lines: Vec<String> = required
         .map(|key| match key {
             "kind" => format!("kind = \"{kind}\""),
+            "of" if BOUNDED.contains(&kind) => "of = \"wrong\"".to_owned(),
             key => format!("{key} = {}", least(key, &variant["properties"][key], root)),
         })
         .collect();
@@ -368,6 +384,7 @@ const UNITS: &[(&str, &str, &str)] = &[
     ("kswin", "alpha = 1e-6", "s.alarm > 0"),
     ("sprt-gaussian", "mu0 = <0.05>\nmu1 = <0.055>\nsigma = <0.005>", "s.alarm > 0"),
     ("msprt", "theta0 = <0.05>\nsigma = <0.005>\ntau = <0.005>", "s.alarm > 0"),
+    ("e-detector", "range = [0.0, <0.2>]\nm = <0.05>", "s.alarm > 0"),
     ("frouros-cusum", "delta = <0.0005>\nlambda = <0.2>", "s.alarm > 0"),
     ("frouros-page-hinkley", "delta = <0.0005>\nlambda = <0.2>", "s.alarm > 0"),
     ("confidence-sequence", "range = [0.0, <0.2>]", "s.lower > <0.051>"),

@@ -8,11 +8,12 @@ mod common;
 use common::models;
 use rayon::prelude::*;
 use rollcage::campaign::simulate_alone;
+use rollcage::control::config::{Comparison, Operand};
 use rollcage::detect::config::{Quality, SignalKind};
 use rollcage::detect::sequences::Follower;
 use rollcage::detect::sequential::Config;
 use rollcage::detect::two_sample::Test;
-use rollcage::event::{Event, Verdict};
+use rollcage::event::{Event, RuleFired, Verdict};
 use rollcage::id::{FaultId, RuleId};
 use rollcage::plan::about::kinds;
 use rollcage::plan::{Plan, Vetting, load};
@@ -243,6 +244,88 @@ fn an_incident_names_signal_statistic_threshold_and_window() {
             assert!(text.contains(part), "{scenario}, {policy}: no `{part}` in\n{text}");
         }
     }
+}
+
+/// The numbers that a text of evidence gives of a signal, by field: "; name of column: field 1.5, field 2, over 1 min".
+fn told(evidence: &str, name: &str) -> BTreeMap<String, f64> {
+    let of =
+        |part: &&str| part.strip_prefix(name).is_some_and(|rest| rest.starts_with(": ") || rest.starts_with(" of "));
+    let part = evidence.split("; ").skip(1).find(of).unwrap_or_else(|| panic!("nothing of `{name}` in `{evidence}`"));
+    let fields = part.split_once(": ").map(|(_, fields)| fields).unwrap_or_default();
+    let numbers = fields.split(", ").filter_map(|field| field.rsplit_once(' '));
+    numbers.filter_map(|(field, number)| Some((field.to_owned(), number.parse().ok()?))).collect()
+}
+
+/// Evidence has four digits.
+const ROUNDED: f64 = 1e-3;
+
+/// Whether the numbers in a rule's evidence are such that the rule fails, as far as their digits go.
+fn fails(plan: &Plan, fired: &RuleFired) -> bool {
+    let when = &plan.policy.rules[fired.rule.index()].when;
+    let value = |operand: &Operand| {
+        let Some(field) = operand.value else { return operand.offset };
+        let signal = &plan.policy.signals[field.signal.index()];
+        let name = format!("{}{}", if field.baseline { "baseline " } else { "" }, signal.name);
+        let found = told(&fired.evidence, &name).get(signal.kind.fields()[field.field]).copied();
+        operand.factor * found.unwrap_or(f64::NAN) + operand.offset
+    };
+    let (left, right) = (value(&when.left), value(&when.right));
+    let slack = ROUNDED * left.abs().max(right.abs());
+    match when.op {
+        Comparison::Less | Comparison::LessEqual => left <= right + slack,
+        Comparison::Greater | Comparison::GreaterEqual => left >= right - slack,
+    }
+}
+
+/// Alarms are read from numbers, too: at an alarm the statistic is beyond its threshold, in the detector's own sense.
+#[test]
+fn evidence_holds_the_numbers_on_which_a_rule_failed() {
+    let mut alarmed = BTreeSet::new();
+    for ((scenario, policy), (plan, report)) in runs() {
+        for recorded in &report.events {
+            let Event::RuleFired(fired) = &recorded.event else { continue };
+            let evidence = &fired.evidence;
+            // A rule that fails where nothing was measured has no numbers to show.
+            if !evidence.contains("no verdict") {
+                assert!(fails(plan, fired), "{scenario}, {policy}: {evidence}");
+            }
+            let Some(field) = plan.policy.rules[fired.rule.index()].when.left.value else { continue };
+            let signal = &plan.policy.signals[field.signal.index()];
+            let SignalKind::Sequence(sequence) = &signal.kind else { continue };
+            let Follower::Detector(detector) = &sequence.by else { continue };
+            let numbers = told(evidence, &signal.name);
+            let number =
+                |field: &str| *numbers.get(field).unwrap_or_else(|| panic!("{scenario}: no {field} in {evidence}"));
+            let (statistic, threshold) = (number("statistic"), number("threshold"));
+            let slack = ROUNDED * threshold.abs();
+            let beyond = match detector {
+                Config::Eddm(_) => statistic <= threshold + slack,
+                _ => statistic >= threshold - slack,
+            };
+            assert!(beyond && number("alarm") >= 1.0 && number("n") >= 1.0, "{scenario}, {policy}: {evidence}");
+            alarmed.insert(family(&signal.kind).expect("a family"));
+        }
+    }
+    for family in ["control charts", "adaptive windows", "error detectors", "sequential tests", "e-detector"] {
+        assert!(alarmed.contains(family), "{family}: {alarmed:?}");
+    }
+}
+
+#[test]
+fn evidence_that_contradicts_its_rule_is_noticed() {
+    let (plan, report) = &runs()[&("latency-spike", "charts")];
+    let fired = report.events.iter().find_map(|recorded| match &recorded.event {
+        Event::RuleFired(fired) => Some(fired),
+        _ => None,
+    });
+    let mut fired = fired.expect("a rule fails").clone();
+    assert!(fails(plan, &fired));
+    let alarms = told(
+        &fired.evidence,
+        &plan.policy.signals[plan.policy.rules[fired.rule.index()].when.left.value.unwrap().signal.index()].name,
+    )["alarm"];
+    fired.evidence = fired.evidence.replace(&format!(": alarm {alarms}"), ": alarm 0");
+    assert!(!fails(plan, &fired), "{}", fired.evidence);
 }
 
 #[test]

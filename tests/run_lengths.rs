@@ -1,7 +1,10 @@
-//! Holds the computed run lengths, error rates and optima of `rollcage::stats` to simulation: every chart is written out here in
-//! its few plain lines, run on drawn observations, and must come out within four standard errors. A planted fault proves that
-//! four standard errors are narrow enough to see one.
+//! Holds the computed run lengths, error rates and optima of `rollcage::stats` to simulation of the detectors that policies start:
+//! each runs on drawn observations, without a change and with one, and must come out within four standard errors. A planted fault
+//! proves that four standard errors are narrow enough to see one.
 
+use rollcage::detect::sequential::{
+    Config, CusumConfig, EwmaConfig, Mode, ShiryaevRobertsConfig, SprtBernoulliConfig, SprtGaussianConfig, Step,
+};
 use rollcage::rng::{Seed, Stream};
 use rollcage::stats::arl::cusum::Cusum;
 use rollcage::stats::arl::ewma::Ewma;
@@ -61,16 +64,19 @@ fn runs(exposure: u64, mut run: impl FnMut() -> u64) -> Sample {
     Sample(lengths)
 }
 
-/// `S = max(0, S + z - k)`, alarm when `S > h`.
-fn cusum(draws: &mut Normal, chart: Cusum, shift: f64, start: f64) -> u64 {
-    let (mut s, mut t) = (start, 0);
-    loop {
-        t += 1;
-        s = f64::max(0.0, s + draws.draw(shift) - chart.reference);
-        if s > chart.threshold {
-            return t;
-        }
-    }
+/// Run lengths of a detector that policies start, on normal observations with this mean.
+fn charted(config: &Config, draws: &mut Normal, mean: f64, exposure: u64) -> Sample {
+    config.check().expect("sound parameters");
+    let fresh = config.start(Stream::named(Seed(20), "run_lengths", "draws"));
+    runs(exposure, || {
+        let mut detector = fresh.clone();
+        (1..).find(|_| detector.update(draws.draw(mean)) == Step::Alarm).expect("an alarm in the end")
+    })
+}
+
+fn cusum(chart: Cusum, head_start: f64, mode: Mode) -> Config {
+    let Cusum { reference: k, threshold: h } = chart;
+    Config::Cusum(CusumConfig { mu0: 0.0, sigma: 1.0, k, h, head_start, mode })
 }
 
 #[test]
@@ -84,7 +90,7 @@ fn cusum_charts_run_as_long_as_computed() {
         (1.0, 2.5, 0.0, 1.25),
     ] {
         let chart = Cusum { reference, threshold };
-        let sample = runs(2_000_000, || cusum(&mut draws, chart, shift, start));
+        let sample = charted(&cusum(chart, start, Mode::Up), &mut draws, shift, 2_000_000);
         sample.holds(&format!("{chart:?} {shift} {start}"), chart.arl(shift, start));
         // The distribution, at its computed quantiles.
         for q in [0.1, 0.5, 0.9] {
@@ -100,10 +106,11 @@ fn a_chart_that_is_a_little_off_is_seen() {
     let mut draws = Normal::new("planted");
     let chart = Cusum { reference: 0.5, threshold: 4.0 };
     let taller = Cusum { threshold: 4.1, ..chart };
-    let sample = runs(2_000_000, || cusum(&mut draws, taller, 0.0, 0.0));
+    let sample = charted(&cusum(taller, 0.0, Mode::Up), &mut draws, 0.0, 2_000_000);
     assert!(sample.off(chart.arl(0.0, 0.0).unwrap()) > 4.0, "{:?}", sample.mean());
     // A count that leaves the alarming observation out.
-    let sample = runs(200_000, || cusum(&mut draws, chart, 1.0, 0.0) - 1);
+    let mut sample = charted(&cusum(chart, 0.0, Mode::Up), &mut draws, 1.0, 200_000);
+    sample.0.iter_mut().for_each(|length| *length -= 1.0);
     assert!(sample.off(chart.arl(1.0, 0.0).unwrap()) > 4.0, "{:?}", sample.mean());
 }
 
@@ -111,19 +118,8 @@ fn a_chart_that_is_a_little_off_is_seen() {
 fn two_sided_cusum_charts_run_as_long_as_computed() {
     let mut draws = Normal::new("two-sided");
     let chart = Cusum { reference: 0.5, threshold: 4.0 };
-    for shift in [0.0, 0.25] {
-        let sample = runs(2_000_000, || {
-            let (mut up, mut down, mut t) = (0.0, 0.0, 0);
-            loop {
-                t += 1;
-                let z = draws.draw(shift);
-                up = f64::max(0.0, up + z - 0.5);
-                down = f64::max(0.0, down - z - 0.5);
-                if up > 4.0 || down > 4.0 {
-                    return t;
-                }
-            }
-        });
+    for shift in [0.0, 0.25, 1.0] {
+        let sample = charted(&cusum(chart, 0.0, Mode::Both), &mut draws, shift, 2_000_000);
         sample.holds(&format!("two-sided {shift}"), chart.arl_two_sided(shift));
     }
 }
@@ -131,18 +127,10 @@ fn two_sided_cusum_charts_run_as_long_as_computed() {
 #[test]
 fn ewma_charts_run_as_long_as_computed() {
     let mut draws = Normal::new("ewma");
-    for (weight, limit, shift) in [(0.1_f64, 2.814, 0.0), (0.1, 2.814, 1.0), (0.4, 3.054, 0.5), (1.0, 2.5, 0.0)] {
-        let edge = limit * (weight / (2.0 - weight)).sqrt();
-        let sample = runs(2_000_000, || {
-            let (mut z, mut t) = (0.0_f64, 0);
-            loop {
-                t += 1;
-                z = (1.0 - weight) * z + weight * draws.draw(shift);
-                if z.abs() > edge {
-                    return t;
-                }
-            }
-        });
+    for (weight, limit, shift) in [(0.1, 2.814, 0.0), (0.1, 2.814, 1.0), (0.4, 3.054, 0.5), (1.0, 2.5, 0.0)] {
+        let (mu0, sigma, lambda, mode) = (0.0, 1.0, weight, Mode::Both);
+        let chart = Config::Ewma(EwmaConfig { mu0, sigma, lambda, limit, exact_limits: false, mode });
+        let sample = charted(&chart, &mut draws, shift, 2_000_000);
         sample.holds(&format!("ewma {weight} {limit} {shift}"), Ewma { weight, limit }.arl(shift));
     }
 }
@@ -151,16 +139,9 @@ fn ewma_charts_run_as_long_as_computed() {
 fn shiryaev_roberts_procedures_run_as_long_as_computed() {
     let mut draws = Normal::new("shiryaev-roberts");
     for (delta, threshold, shift) in [(1.0, 100.0, 0.0), (1.0, 100.0, 1.0), (0.5, 100.0, 0.0), (0.5, 100.0, 0.5)] {
-        let sample = runs(1_000_000, || {
-            let (mut r, mut t) = (0.0, 0);
-            loop {
-                t += 1;
-                r = (1.0 + r) * libm::exp(delta * draws.draw(shift) - 0.5 * delta * delta);
-                if r >= threshold {
-                    return t;
-                }
-            }
-        });
+        let (mu0, mu1, sigma, head_start) = (0.0, delta, 1.0, 0.0);
+        let chart = Config::ShiryaevRoberts(ShiryaevRobertsConfig { mu0, mu1, sigma, threshold, head_start });
+        let sample = charted(&chart, &mut draws, shift, 1_000_000);
         let computed = ShiryaevRoberts { delta, threshold }.arl(shift);
         sample.holds(&format!("Shiryaev-Roberts {delta} {threshold} {shift}"), computed);
     }
@@ -170,22 +151,46 @@ fn shiryaev_roberts_procedures_run_as_long_as_computed() {
 fn sequential_tests_err_and_end_as_computed() {
     let mut draws = Stream::named(Seed(20), "run_lengths", "sprt");
     let (p0, p1, alpha, beta) = (0.05, 0.15, 0.01, 0.05);
-    let (up, down) = (libm::log(p1 / p0), libm::log((1.0 - p1) / (1.0 - p0)));
-    let (accept_h1, accept_h0) = (libm::log((1.0 - beta) / alpha), libm::log(beta / (1.0 - alpha)));
+    let config = Config::SprtBernoulli(SprtBernoulliConfig { p0, p1, alpha, beta });
     for rate in [p0, 0.0866, p1] {
-        let (mut h1, mut lengths) = (Sample::default(), Sample::default());
-        for _ in 0..20_000 {
-            let (mut s, mut n) = (0.0, 0.0);
-            while s < accept_h1 && s > accept_h0 {
-                n += 1.0;
-                s += if draws.uniform() < rate { up } else { down };
-            }
-            h1.0.push(f64::from(u8::from(s >= accept_h1)));
-            lengths.0.push(n);
-        }
+        let (h1, lengths) = decisions(&config, || if draws.uniform() < rate { 1.0 } else { 0.0 });
         let computed = sprt::bernoulli(p0, p1, alpha, beta, rate).unwrap();
         h1.holds(&format!("accepted H1 at {rate}"), Some(computed.accept_h1));
         lengths.holds(&format!("length at {rate}"), Some(computed.expected_samples));
+    }
+}
+
+/// Whether each of 20 000 decisions of one detector was for H1, and how long it took.
+fn decisions(config: &Config, mut draw: impl FnMut() -> f64) -> (Sample, Sample) {
+    config.check().expect("sound parameters");
+    let mut detector = config.start(Stream::named(Seed(20), "run_lengths", "draws"));
+    let (mut h1, mut lengths, mut n) = (Sample::default(), Sample::default(), 0.0);
+    while h1.0.len() < 20_000 {
+        n += 1.0;
+        let step = detector.update(draw());
+        if matches!(step, Step::Alarm | Step::Cleared) {
+            h1.0.push(f64::from(u8::from(step == Step::Alarm)));
+            lengths.0.push(n);
+            n = 0.0;
+        }
+    }
+    (h1, lengths)
+}
+
+/// Of Gaussian data only Wald's bounds are computed: alpha/(1 - beta) and beta/(1 - alpha). They are attained but for the jump over
+/// the threshold, which takes about exp(-0.583 delta) of them (Siegmund, "Sequential Analysis" (1985), section 8.2).
+#[test]
+fn sequential_tests_of_gaussian_means_err_as_often_as_they_say() {
+    let (mu0, mu1, sigma, alpha, beta) = (2.0, 2.5, 1.0, 0.05, 0.05);
+    let config = Config::SprtGaussian(SprtGaussianConfig { mu0, mu1, sigma, alpha, beta });
+    let mut draws = Normal::new("sprt-gaussian");
+    let jump = libm::exp(-0.583 * (mu1 - mu0) / sigma);
+    for (mean, wrong) in [(mu0, 1.0), (mu1, 0.0)] {
+        let (h1, _) = decisions(&config, || draws.draw(mean));
+        let erred = h1.0.iter().filter(|&&of| of == wrong).count() as f64 / h1.0.len() as f64;
+        let error = 4.0 * (erred / h1.0.len() as f64).sqrt();
+        assert!(erred <= alpha / (1.0 - beta) + error, "at {mean}: {erred}");
+        assert!((erred - alpha / (1.0 - beta) * jump).abs() < 0.1 * alpha + error, "at {mean}: {erred}");
     }
 }
 

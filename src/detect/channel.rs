@@ -35,8 +35,18 @@ pub enum Channel {
 pub struct Values {
     /// In order; missing ones are left out.
     pub values: Vec<f64>,
-    /// When the earliest of the requests they are about ended.
-    pub from: SimTime,
+    /// When the request that each is about ended.
+    pub ended: Vec<SimTime>,
+    /// The scrape that told them.
+    pub known: SimTime,
+}
+
+impl Values {
+    /// Values with their times, without the missing ones.
+    fn present(known: SimTime, values: impl Iterator<Item = (f64, SimTime)>) -> Self {
+        let (values, ended) = values.filter(|(x, _)| !x.is_nan()).unzip();
+        Self { values, ended, known }
+    }
 }
 
 impl Channel {
@@ -52,7 +62,7 @@ impl Channel {
         matches!(self, Self::Wrong { .. } | Self::AbsoluteError | Self::SquaredError)
     }
 
-    /// Whether its values are 0 or 1. Of an outcome with an amount: whether it happened.
+    /// Whether its values are 0 or 1; those of an outcome that has an amount are not.
     #[must_use]
     pub const fn is_rate(&self) -> bool {
         matches!(self, Self::Failure | Self::Wrong { .. } | Self::Outcome(_))
@@ -61,56 +71,54 @@ impl Channel {
     /// What rows of the log say; `None` for channels that are about something else.
     #[must_use]
     pub fn of_rows(&self, batch: &Observations) -> Option<Values> {
-        let present = |values: &mut dyn Iterator<Item = f64>| values.filter(|x| !x.is_nan()).collect::<Vec<f64>>();
-        let values = match self {
-            Self::Score => present(&mut batch.scores.iter().map(|&x| f64::from(x))),
-            Self::Confidence => present(&mut batch.scores.iter().map(|&p| f64::from(p.max(1.0 - p)))),
-            Self::Feature(i) => present(&mut batch.features.get(*i)?.iter().map(|&x| f64::from(x))),
-            Self::Latency => batch.latency.iter().map(|l| l.as_secs_f64()).collect(),
-            Self::Failure => failures(&batch.ended, &batch.unanswered),
-            Self::Wrong { .. } | Self::AbsoluteError | Self::SquaredError | Self::Outcome(_) => return None,
+        let rows = |values: &mut dyn Iterator<Item = f64>| {
+            Values::present(batch.scraped_at, values.zip(batch.ended.iter().copied()))
         };
-        let failed = if matches!(self, Self::Failure) { &batch.unanswered[..] } else { &[] };
-        let from = batch.ended.iter().chain(failed).copied().min().unwrap_or(batch.scraped_at);
-        Some(Values { values, from })
+        Some(match self {
+            Self::Score => rows(&mut batch.scores.iter().map(|&x| f64::from(x))),
+            Self::Confidence => rows(&mut batch.scores.iter().map(|&p| f64::from(p.max(1.0 - p)))),
+            Self::Feature(i) => rows(&mut batch.features.get(*i)?.iter().map(|&x| f64::from(x))),
+            Self::Latency => rows(&mut batch.latency.iter().map(|l| l.as_secs_f64())),
+            Self::Failure => Values::present(batch.scraped_at, failures(&batch.ended, &batch.unanswered).into_iter()),
+            Self::Wrong { .. } | Self::AbsoluteError | Self::SquaredError | Self::Outcome(_) => return None,
+        })
     }
 
-    /// What labelled answers say: (when it ended, score, label).
+    /// What labelled answers say, whose labels came with the scrape `known`: (when it ended, score, label).
     #[must_use]
-    pub fn of_labelled(&self, pairs: &[(SimTime, f32, f32)]) -> Option<Values> {
-        let value = |&(_, score, label): &(SimTime, f32, f32)| {
+    pub fn of_labelled(&self, known: SimTime, pairs: &[(SimTime, f32, f32)]) -> Option<Values> {
+        let value = |&(ended, score, label): &(SimTime, f32, f32)| {
             let (score, label) = (f64::from(score), f64::from(label));
-            match self {
+            let loss = match self {
                 Self::Wrong { threshold } => f64::from(u8::from((score >= *threshold) != (label >= 0.5))),
                 Self::AbsoluteError => (score - label).abs(),
                 _ => (score - label) * (score - label),
-            }
+            };
+            (if score.is_nan() || label.is_nan() { f64::NAN } else { loss }, ended)
         };
-        let from = pairs.iter().map(|p| p.0).min().filter(|_| self.reads_labels())?;
-        let present = pairs.iter().filter(|(_, score, label)| !score.is_nan() && !label.is_nan());
-        Some(Values { values: present.map(value).collect(), from })
+        self.reads_labels().then(|| Values::present(known, pairs.iter().map(value)))
     }
 
     /// What a batch of outcomes says.
     #[must_use]
     pub fn of_outcomes(&self, batch: &Outcomes) -> Option<Values> {
         let mine = matches!(self, Self::Outcome(id) if *id == batch.outcome);
-        let from = batch.ended.iter().copied().min().filter(|_| mine)?;
-        Some(Values { values: batch.values.iter().map(|&x| f64::from(x)).filter(|x| !x.is_nan()).collect(), from })
+        let values = batch.values.iter().map(|&x| f64::from(x)).zip(batch.ended.iter().copied());
+        mine.then(|| Values::present(batch.scraped_at, values))
     }
 }
 
-/// 0 for each answered request and 1 for each without an answer, both in order of time.
-fn failures(answered: &[SimTime], unanswered: &[SimTime]) -> Vec<f64> {
+/// 0 for each answered request and 1 for each without an answer, both in order of time, and when each ended.
+fn failures(answered: &[SimTime], unanswered: &[SimTime]) -> Vec<(f64, SimTime)> {
     let mut out = Vec::with_capacity(answered.len() + unanswered.len());
     let mut failed = unanswered.iter().peekable();
     for end in answered {
-        while failed.next_if(|f| *f < end).is_some() {
-            out.push(1.0);
+        while let Some(&failure) = failed.next_if(|f| *f < end) {
+            out.push((1.0, failure));
         }
-        out.push(0.0);
+        out.push((0.0, *end));
     }
-    out.extend(failed.map(|_| 1.0));
+    out.extend(failed.map(|&failure| (1.0, failure)));
     out
 }
 
@@ -121,8 +129,9 @@ mod tests {
     #[test]
     fn failures_stand_where_they_happened() {
         let t = |n: u64| SimTime(n);
-        assert_eq!(failures(&[t(1), t(4)], &[t(2), t(3), t(9)]), [0.0, 1.0, 1.0, 0.0, 1.0]);
-        assert_eq!(failures(&[], &[t(2)]), [1.0]);
-        assert_eq!(failures(&[t(2)], &[]), [0.0]);
+        let all = [(0.0, t(1)), (1.0, t(2)), (1.0, t(3)), (0.0, t(4)), (1.0, t(9))];
+        assert_eq!(failures(&[t(1), t(4)], &[t(2), t(3), t(9)]), all);
+        assert_eq!(failures(&[], &[t(2)]), [(1.0, t(2))]);
+        assert_eq!(failures(&[t(2)], &[]), [(0.0, t(2))]);
     }
 }

@@ -14,7 +14,7 @@ pub struct IntervalConfig {
 /// A construction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Method {
-    /// For values within bounds; others are taken as the nearer end.
+    /// For values within bounds; others are taken as the nearer end, and counted.
     EmpiricalBernstein {
         /// The least value.
         low: f64,
@@ -39,6 +39,8 @@ pub struct Interval {
     /// Of what was taken, within [0, 1].
     sum: f64,
     count: u64,
+    /// Values beyond the bounds.
+    outside: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +61,7 @@ impl IntervalConfig {
             }
             Method::BetaBinomial { tuned_for } => BetaBinomial::new(self.alpha, tuned_for as f64).map(State::Binomial),
         };
-        Interval { method: self.method, state: state.unwrap_or(State::Idle), sum: 0.0, count: 0 }
+        Interval { method: self.method, state: state.unwrap_or(State::Idle), sum: 0.0, count: 0, outside: 0 }
     }
 }
 
@@ -70,7 +72,10 @@ impl Interval {
             return;
         }
         let x = match self.method {
-            Method::EmpiricalBernstein { low, high } => ((x - low) / (high - low)).clamp(0.0, 1.0),
+            Method::EmpiricalBernstein { low, high } => {
+                self.outside += u64::from(!(low..=high).contains(&x));
+                ((x - low) / (high - low)).clamp(0.0, 1.0)
+            }
             Method::BetaBinomial { .. } => f64::from(u8::from(x != 0.0)),
         };
         if let State::Bernstein(sequence) = &mut self.state {
@@ -80,7 +85,7 @@ impl Interval {
         self.count += 1;
     }
 
-    /// Value, lower, upper, n; `None` before the first observation.
+    /// Value, lower, upper, n, and how many of them were outside the bounds; `None` before the first observation.
     #[must_use]
     pub fn values(&self) -> Option<Vec<f64>> {
         let mean = (self.count > 0).then(|| self.sum / self.count as f64)?;
@@ -94,6 +99,6 @@ impl Interval {
             Method::BetaBinomial { .. } => (0.0, 1.0),
         };
         let scaled = |x: f64| low + x * (high - low);
-        Some(vec![scaled(mean), scaled(around.low), scaled(around.high), self.count as f64])
+        Some(vec![scaled(mean), scaled(around.low), scaled(around.high), self.count as f64, self.outside as f64])
     }
 }

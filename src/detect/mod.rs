@@ -146,7 +146,7 @@ impl Detectors {
             }
             Input::Labels(batch) => {
                 let joined = self.labelled.labels(batch);
-                by_version(&joined, |version, pairs| self.sequences.labelled(version, pairs));
+                by_version(&joined, |version, pairs| self.sequences.labelled(batch.scraped_at, version, pairs));
             }
             Input::Outcomes(batch) => {
                 for (own, signal) in self.own.iter_mut().zip(&self.signals) {

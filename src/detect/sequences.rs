@@ -1,20 +1,24 @@
 //! Owns sequential detectors under way: one for each signal and version, fed with every observation a scrape brings.
 //!
-//! Memory: the detector's own, which its configuration states, and the values of one scrape.
+//! Memory: the detector's own, which its configuration states, and the values of one scrape, 16 bytes each.
+
+#[cfg(test)]
+mod tests;
 
 use crate::detect::Measurement;
 use crate::detect::channel::{Channel, Values};
 use crate::detect::config::Reference;
 use crate::detect::intervals::{Interval, IntervalConfig};
-use crate::detect::sequential::{Config, Sequential, Step};
+use crate::detect::sequential::{Config, Reading, Sequential, Step};
 use crate::detect::verdict::NoVerdict;
 use crate::event::Input;
 use crate::id::VersionId;
 use crate::rng::{Seed, Stream};
 use crate::stats::summary::Summary;
-use crate::time::SimTime;
+use crate::time::{SimTime, Span};
 
-/// Fewer reference values than this give no mean and spread to standardise with.
+/// Fewer reference values than this give no mean and spread to standardise with: below some 30 a mean of values with a tail is not
+/// yet as good as Gaussian.
 const LEARN_MIN: u64 = 30;
 
 /// What follows a channel.
@@ -34,17 +38,26 @@ pub struct SequenceConfig {
     /// By what.
     pub by: Follower,
     /// Values are turned into (value − mean) / standard deviation of this reference before the detector sees them.
+    ///
+    /// `first`, `own`: the reference is what became known in that time from the first value on, and until there are
+    /// [`LEARN_MIN`]; what is known later is never part of it, however old. `baseline`: the mean is the baseline's of the same
+    /// scrape, the deviation that of all its values so far. Its mean of `m` values errs, and in the same direction for all `n`
+    /// values that it is taken from: their sum varies by `sd^2 n (1 + n/m)`, so values are divided by `sd sqrt(1 + n/m)`. At the
+    /// end of each scrape the sum then varies as that of `n` independent values; in between, less. Both sides are of the same
+    /// time: what ended while the other version did not answer is left out. Fewer than [`LEARN_MIN`] values of the baseline are
+    /// no reference.
     pub standardise: Option<Reference>,
 }
 
 /// Fields of a detector's measurement: see [`SequenceConfig::fields`].
 const DETECTOR: &[&str] = &["alarm", "warning", "statistic", "threshold", "n"];
-const INTERVAL: &[&str] = &["value", "lower", "upper", "n"];
+const INTERVAL: &[&str] = &["value", "lower", "upper", "n", "outside"];
 
 impl SequenceConfig {
     /// The fields that a rule may read. Of a detector: `alarm` (how often it signalled since the look before), `warning`
-    /// (likewise), `statistic` and `threshold` as they stand, `n` (observations since its last start). Of a confidence
-    /// sequence: `value`, `lower`, `upper`, `n`.
+    /// (likewise), `statistic`, `threshold` and `n` (observations since its last start) as they were at the last of these alarms,
+    /// and without one as they stand. Of a confidence sequence: `value`, `lower`, `upper`, `n`, `outside` (how many of the `n`
+    /// were beyond the range and taken as its end).
     #[must_use]
     pub const fn fields(&self) -> &'static [&'static str] {
         match self.by {
@@ -58,34 +71,59 @@ impl SequenceConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Learned {
     summary: Summary,
-    /// When learning began.
-    since: Option<SimTime>,
+    /// The scrape at which learning ends.
+    until: Option<SimTime>,
+    /// It has ended.
+    closed: bool,
 }
 
 impl Learned {
     /// Takes the values if they belong to the reference; whether they do.
-    fn take(&mut self, values: &[f64], from: SimTime, span: crate::time::Span) -> bool {
-        let since = *self.since.get_or_insert(from);
-        let learns = from < since + span;
-        if learns {
-            self.add(values);
+    fn take(&mut self, values: &Values, span: Span) -> bool {
+        let until = *self.until.get_or_insert(values.known + span);
+        self.closed |= values.known >= until && self.summary.count() >= LEARN_MIN;
+        if !self.closed {
+            self.add(&values.values);
         }
-        learns
+        !self.closed
     }
 
     fn add(&mut self, values: &[f64]) {
         values.iter().filter(|x| x.is_finite()).for_each(|&x| self.summary.add(x));
     }
 
-    /// Mean and standard deviation.
-    fn scale(&self) -> Result<(f64, f64), NoVerdict> {
+    /// How values are standardised, once learning has ended.
+    fn learned(&self) -> Result<Scale, NoVerdict> {
+        match self.closed {
+            true => self.scale(),
+            false => Err(NoVerdict::Learning),
+        }
+    }
+
+    /// How they would be by what is known so far.
+    fn scale(&self) -> Result<Scale, NoVerdict> {
         let n = self.summary.count();
         if n < LEARN_MIN {
             return Err(NoVerdict::NoReference { got: n, need: LEARN_MIN });
         }
         let (mean, sd) = (self.summary.mean(), self.summary.standard_deviation());
-        mean.zip(sd).filter(|(_, sd)| *sd > 0.0).ok_or(NoVerdict::NoSpread)
+        let (mean, divisor) = mean.zip(sd).filter(|(_, sd)| *sd > 0.0).ok_or(NoVerdict::NoSpread)?;
+        Ok(Scale { mean, divisor, ..Scale::NONE })
     }
+}
+
+/// How values are standardised: (value − mean) / divisor, of requests that ended within a time.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    mean: f64,
+    divisor: f64,
+    from: SimTime,
+    to: SimTime,
+}
+
+impl Scale {
+    /// All values as they are.
+    const NONE: Self = Self { mean: 0.0, divisor: 1.0, from: SimTime::ZERO, to: SimTime(u64::MAX) };
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -100,8 +138,8 @@ struct Line {
     state: State,
     /// What the latest scrape brought.
     values: Vec<f64>,
-    /// When the earliest of it was.
-    from: SimTime,
+    /// When the request that each is about ended.
+    ended: Vec<SimTime>,
     /// The latest scrape has been looked at.
     seen: bool,
     /// When the detector's present run began.
@@ -146,21 +184,23 @@ impl Sequences {
         }
     }
 
-    /// Takes labelled answers of one version: (when it ended, score, label), in the order the labels came.
-    pub fn labelled(&mut self, version: VersionId, pairs: &[(SimTime, f32, f32)]) {
-        self.push(version, |channel| channel.of_labelled(pairs));
+    /// Takes labelled answers of one version, whose labels came with the scrape `known`: (when it ended, score, label), in the order
+    /// the labels came.
+    pub fn labelled(&mut self, known: SimTime, version: VersionId, pairs: &[(SimTime, f32, f32)]) {
+        self.push(version, |channel| channel.of_labelled(known, pairs));
     }
 
     fn push(&mut self, version: VersionId, values: impl Fn(&Channel) -> Option<Values>) {
         if std::mem::take(&mut self.complete) {
             self.lines.iter_mut().flatten().flatten().for_each(|line| {
                 line.values.clear();
+                line.ended.clear();
                 line.seen = false;
             });
         }
         for signal in 0..self.configs.len() {
             let Some((name, config)) = &self.configs[signal] else { continue };
-            let Some(Values { values, from }) = values(&config.of).filter(|v| !v.values.is_empty()) else { continue };
+            let Some(values) = values(&config.of).filter(|v| !v.values.is_empty()) else { continue };
             let lines = &mut self.lines[signal];
             if lines.len() <= version.index() {
                 lines.resize(version.index() + 1, None);
@@ -173,18 +213,22 @@ impl Sequences {
                     }
                     Follower::Interval(interval) => State::Interval(interval.start()),
                 };
-                Line { state, values: Vec::new(), from, seen: false, since: None, own: Learned::default() }
+                let (values, ended) = (Vec::new(), Vec::new());
+                Line { state, values, ended, seen: false, since: None, own: Learned::default() }
             });
-            line.from = if line.values.is_empty() { from } else { line.from.min(from) };
-            match config.standardise {
-                Some(Reference::First(span)) if self.first[signal].take(&values, from, span) => {}
-                Some(Reference::Own(span)) if line.own.take(&values, from, span) => {}
+            let learns = match config.standardise {
+                Some(Reference::First(span)) => self.first[signal].take(&values, span),
+                Some(Reference::Own(span)) => line.own.take(&values, span),
                 // The baseline is learned from as long as it lives; its mean at the same time is taken at the look.
                 Some(Reference::Baseline) => {
-                    line.own.add(&values);
-                    line.values.extend(values);
+                    line.own.add(&values.values);
+                    false
                 }
-                _ => line.values.extend(values),
+                None => false,
+            };
+            if !learns {
+                line.values.extend(values.values);
+                line.ended.extend(values.ended);
             }
         }
     }
@@ -196,47 +240,67 @@ impl Sequences {
     pub fn look(&mut self, signal: usize, version: VersionId, baseline: VersionId) -> Result<Measurement, NoVerdict> {
         let Some(Some((_, config))) = self.configs.get(signal) else { return Err(NoVerdict::Empty) };
         let lines = &mut self.lines[signal];
-        let of = |lines: &[Option<Line>], v: VersionId| lines.get(v.index()).and_then(Option::as_ref).map(|l| l.own);
-        let (mean, sd) = match config.standardise {
-            None => (0.0, 1.0),
+        let line = |v: VersionId| lines.get(v.index()).and_then(Option::as_ref);
+        let scale = match config.standardise {
+            None => Scale::NONE,
             Some(Reference::Baseline) if version == baseline => return Err(NoVerdict::Itself),
-            Some(Reference::Baseline) => {
-                let beside = lines.get(baseline.index()).and_then(Option::as_ref);
-                let now = beside.map_or(Summary::default(), |l| Summary::of(&l.values));
-                if now.count() == 0 {
-                    return Err(NoVerdict::NoReference { got: 0, need: 1 });
-                }
-                let (_, sd) = of(lines, baseline).unwrap_or_default().scale()?;
-                (now.mean().unwrap_or(f64::NAN), sd)
-            }
-            Some(Reference::First(_)) => self.first[signal].scale()?,
-            Some(Reference::Own(_)) => of(lines, version).unwrap_or_default().scale()?,
+            Some(Reference::Baseline) => line(version).ok_or(NoVerdict::Empty)?.against(line(baseline))?,
+            Some(Reference::First(_)) => self.first[signal].learned()?,
+            Some(Reference::Own(_)) => line(version).ok_or(NoVerdict::Empty)?.own.learned()?,
         };
-        let Some(line) = lines.get_mut(version.index()).and_then(Option::as_mut) else { return Err(NoVerdict::Empty) };
-        if line.values.is_empty() || std::mem::replace(&mut line.seen, true) {
+        let line = lines.get_mut(version.index()).and_then(Option::as_mut).ok_or(NoVerdict::Empty)?;
+        line.look(&scale)
+    }
+}
+
+impl Line {
+    /// How this version's values are standardised by those that the baseline has of the same time.
+    fn against(&self, baseline: Option<&Self>) -> Result<Scale, NoVerdict> {
+        let missing = |got: u64| NoVerdict::NoReference { got, need: LEARN_MIN };
+        let baseline = baseline.ok_or(missing(0))?;
+        let extent = |line: &Self| line.ended.iter().copied().min().zip(line.ended.iter().copied().max());
+        let (mine, beside) = (extent(self).ok_or(NoVerdict::Empty)?, extent(baseline).ok_or(missing(0))?);
+        let mut scale = Scale { from: mine.0.max(beside.0), to: mine.1.min(beside.1), ..Scale::NONE };
+        let mut now = Summary::default();
+        baseline.within(&scale).filter(|(x, _)| x.is_finite()).for_each(|(x, _)| now.add(x));
+        let (n, m) = (self.within(&scale).count() as f64, now.count());
+        let mean = now.mean().filter(|_| m >= LEARN_MIN).ok_or(missing(m))?;
+        scale.mean = mean;
+        scale.divisor = baseline.own.scale()?.divisor * (1.0 + n / m as f64).sqrt();
+        Ok(scale)
+    }
+
+    /// What the latest scrape brought of that time, and when.
+    fn within(&self, scale: &Scale) -> impl Iterator<Item = (f64, SimTime)> {
+        let times = scale.from..=scale.to;
+        self.values.iter().copied().zip(self.ended.iter().copied()).filter(move |(_, ended)| times.contains(ended))
+    }
+
+    fn look(&mut self, scale: &Scale) -> Result<Measurement, NoVerdict> {
+        if std::mem::replace(&mut self.seen, true) {
             return Err(NoVerdict::Empty);
         }
-        if config.standardise.is_some() {
-            line.values.iter_mut().for_each(|x| *x = (*x - mean) / sd);
-        }
-        let from = *line.since.get_or_insert(line.from);
-        let values = match &mut line.state {
+        let standardised = self.within(scale).map(|(x, ended)| ((x - scale.mean) / scale.divisor, ended));
+        let (values, ended): (Vec<f64>, Vec<SimTime>) = standardised.unzip();
+        let first = ended.iter().min().copied().ok_or(NoVerdict::Empty)?;
+        let from = *self.since.get_or_insert(first);
+        let values = match &mut self.state {
             State::Detector(detector) => {
-                let (mut alarms, mut warnings) = (0_u32, 0_u32);
-                detector.feed(&line.values, |_, step| match step {
-                    Step::Alarm => alarms += 1,
+                let (mut alarms, mut warnings, mut last) = (0_u32, 0_u32, 0);
+                let alarm = detector.feed(&values, |i, step| match step {
+                    Step::Alarm => (alarms, last) = (alarms + 1, i),
                     Step::Warning => warnings += 1,
                     Step::Quiet | Step::Cleared => {}
                 });
-                if alarms > 0 {
+                if alarm.is_some() {
                     // A detector that has signalled begins again.
-                    line.since = None;
+                    self.since = ended[last + 1..].iter().min().copied();
                 }
-                let n = detector.seen() as f64;
-                vec![f64::from(alarms), f64::from(warnings), detector.statistic(), detector.threshold(), n]
+                let Reading { statistic, threshold, seen } = alarm.unwrap_or_else(|| detector.reading());
+                vec![f64::from(alarms), f64::from(warnings), statistic, threshold, seen as f64]
             }
             State::Interval(interval) => {
-                line.values.iter().for_each(|&x| interval.add(x));
+                values.iter().for_each(|&x| interval.add(x));
                 interval.values().ok_or(NoVerdict::AllMissing)?
             }
         };

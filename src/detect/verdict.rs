@@ -22,6 +22,8 @@ pub enum NoVerdict {
         /// What is needed.
         need: u64,
     },
+    /// What is usual is still being learned.
+    Learning,
     /// Every value is missing.
     AllMissing,
     /// All values are equal: nothing that this signal looks at can be said.
@@ -69,6 +71,7 @@ impl NoVerdict {
             Self::Empty => "nothing observed",
             Self::TooFew { .. } => "too few observations",
             Self::NoReference { .. } => "no reference yet",
+            Self::Learning => "still learning what is usual",
             Self::AllMissing => "all values missing",
             Self::NoSpread => "all values equal",
             Self::NotFinite => "infinite values",

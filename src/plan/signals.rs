@@ -71,7 +71,7 @@ pub enum Signal {
     Mmd(Compared<two::Mmd>),
 
     /// Cumulative sum chart for a shift of the mean. Fields of all sequential kinds: alarm (signals since the last look),
-    /// warning, statistic, threshold, n.
+    /// warning, statistic, threshold, n; the last three as they were at the last of these alarms, or without one as they stand.
     Cusum(Followed<seq::CusumConfig>),
     /// Exponentially weighted moving average chart.
     Ewma(Followed<seq::EwmaConfig>),
@@ -111,7 +111,8 @@ pub enum Signal {
     FrourosCusum(Followed<seq::FrourosCusumConfig>),
     /// The Page-Hinkley test of frouros, whose sum is not compared with its minimum.
     FrourosPageHinkley(Followed<seq::FrourosPageHinkleyConfig>),
-    /// Confidence sequence of a mean: an interval that holds at every look together. Fields: value, lower, upper, n.
+    /// Confidence sequence of a mean: an interval that holds at every look together. Fields: value, lower, upper, n, outside (values
+    /// beyond `range`).
     ConfidenceSequence(ConfidenceSequence),
 
     /// A coin, thrown at every look: the null model that any policy must beat. Fields: heads (0 or 1).
@@ -495,7 +496,14 @@ pub struct Followed<D> {
     /// A score at or above this is class 1 (`wrong`).
     #[serde(default = "half")]
     pub class_threshold: Share,
-    /// Look at (value − mean) / standard deviation of this reference instead of the value.
+    /// Look at (value − mean) / standard deviation of this reference instead of the value. With `first` and `own`: of what became
+    /// known in that time (and until there are 30 values); until then there is no measurement. With `"baseline"`: of what the
+    /// baseline tells at the same scrape, at least 30 values, of requests from the time in which both versions answered; since
+    /// that mean is not known exactly, the deviation is taken sqrt(1 + n/m) times as large for n values against its m.
+    ///
+    /// A level that is learned is not known: false-alarm figures in the detectors' texts are for a known one, and do not hold
+    /// here. A chart that learned from m values takes the error of their mean, some 1/sqrt(m) standard deviations, for a shift;
+    /// leave room for it in limits and allowances.
     pub standardise: Option<Reference>,
     /// The detector's own parameters.
     #[serde(flatten)]
@@ -521,7 +529,8 @@ pub struct ConfidenceSequence {
     /// How the interval is made.
     #[serde(default)]
     pub method: SequenceMethod,
-    /// The least and the greatest value there can be (empirical-bernstein); others are taken as the nearer end.
+    /// The least and the greatest value there can be (empirical-bernstein), needed unless values are 0 and 1; others are taken as
+    /// the nearer end and counted as `outside`.
     #[serde(default = "unit")]
     pub range: [f64; 2],
     /// The number of observations at which the interval is to be narrowest (beta-binomial).

@@ -78,7 +78,8 @@ fn build(name: &str, params: &Map<String, Value>, more: &[(&str, Value)]) -> Res
     let given = params.iter().map(|(k, v)| (ours(k), v.clone()));
     let mut table: Map<String, Value> = fixed.iter().chain(more).map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
     table.extend(given);
-    table.insert("of".to_owned(), json!("score"));
+    // Values of 0 and 1, which every detector takes: what it is fed here comes from the case.
+    table.insert("of".to_owned(), json!("failure"));
     match signal(&detector, &table)? {
         SignalKind::Sequence(SequenceConfig { by: Follower::Detector(config), .. }) => {
             Ok(config.start(Stream::named(Seed(1), "detectors_reference", "draws")))

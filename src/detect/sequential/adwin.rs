@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// * Units: `range`: metric. The bound assumes data in an interval of length 1; observations are divided by `range`.
 ///   **A metric that varies by much less than `range` alarms late**: a shift by `d` needs some `6 range/d` observations. State
-///   is in units of `range`, the statistic (the window's mean) in the metric's.
+///   is in units of `range`; statistic (how far the means are apart at the cut that comes nearest to its bound, as of the last
+///   look, or goes first beyond it) and threshold (the bound there) are in the metric's.
 /// * False alarms: at the defaults one in 1.8 million observations of N(0, 1), one in 40 million of errors with probability 0.05
 ///   (measured). `delta` is about one look, not about a stream.
 /// * Blind to: changes that leave the mean alone; gradual ones are found late. The delay is rounded up to the clock.
@@ -95,6 +96,7 @@ impl AdwinConfig {
             variance: 0.0,
             seen: 0,
             wait: 0,
+            cut: None,
             alarmed: false,
         };
         adwin.begin();
@@ -108,6 +110,19 @@ struct Bucket {
     total: f64,
     /// Sum of squared deviations from the bucket's mean.
     variance: f64,
+}
+
+/// How far the means on both sides of a cut are apart, and how far they may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cut {
+    apart: f64,
+    bound: f64,
+}
+
+impl Cut {
+    fn differs(&self) -> bool {
+        self.apart > self.bound
+    }
 }
 
 /// An ADWIN at work.
@@ -129,6 +144,8 @@ pub(super) struct Adwin {
     seen: u64,
     /// Observations until the next look.
     wait: u32,
+    /// What the last look found.
+    cut: Option<Cut>,
     alarmed: bool,
 }
 
@@ -140,7 +157,7 @@ impl Adwin {
             None => self.rows.push(Vec::with_capacity(self.max_buckets + 1)),
         }
         (self.width, self.total, self.variance) = (0.0, 0.0, 0.0);
-        (self.seen, self.wait) = (0, self.clock);
+        (self.seen, self.wait, self.cut) = (0, self.clock, None);
     }
 
     fn insert(&mut self, x: f64) {
@@ -166,8 +183,9 @@ impl Adwin {
         }
     }
 
-    /// Whether two parts of the window differ.
-    fn differs(&self) -> bool {
+    /// The first cut whose parts differ, or else the one that comes nearest to it.
+    fn nearest(&self) -> Option<Cut> {
+        let mut nearest: Option<Cut> = None;
         let log = libm::log(2.0 * libm::log(self.width) / self.delta);
         let variance = self.variance / self.width;
         let correction = self.min_window_length - 1.0;
@@ -185,13 +203,17 @@ impl Adwin {
                 }
                 let m = 1.0 / (n0 - correction) + 1.0 / (n1 - correction);
                 let bound = (2.0 * m * variance * log).sqrt() + 2.0 / 3.0 * log * m;
-                if (total0 / n0 - total1 / n1).abs() > bound {
-                    return true;
+                let cut = Cut { apart: (total0 / n0 - total1 / n1).abs(), bound };
+                if cut.differs() {
+                    return Some(cut);
+                }
+                if nearest.is_none_or(|other| cut.apart - cut.bound > other.apart - other.bound) {
+                    nearest = Some(cut);
                 }
             }
             size *= 0.5;
         }
-        false
+        nearest
     }
 
     fn drop_oldest(&mut self) {
@@ -213,12 +235,16 @@ impl Adwin {
 
     /// Drops the oldest observations while two parts differ.
     fn look(&mut self) -> bool {
-        let mut dropped = false;
-        while self.differs() {
-            self.drop_oldest();
-            dropped = true;
+        self.cut = self.nearest();
+        let differs = |cut: Option<Cut>| cut.is_some_and(|cut| cut.differs());
+        if !differs(self.cut) {
+            return false;
         }
-        dropped
+        self.drop_oldest();
+        while differs(self.nearest()) {
+            self.drop_oldest();
+        }
+        true
     }
 }
 
@@ -241,7 +267,8 @@ impl Detector for Adwin {
     }
 
     fn reading(&self) -> Reading {
-        Reading { statistic: self.mean() * self.range, threshold: f64::NAN, seen: self.seen }
+        let told = |of: fn(&Cut) -> f64| self.cut.as_ref().map_or(f64::NAN, of) * self.range;
+        Reading { statistic: told(|cut| cut.apart), threshold: told(|cut| cut.bound), seen: self.seen }
     }
 
     fn state(&self) -> Vec<(&'static str, f64)> {

@@ -83,6 +83,34 @@ impl Config {
         super::each!(config self, config => config.check())
     }
 
+    /// Whether it is made for observations of 0 and 1: errors, or losses between.
+    #[must_use]
+    pub const fn takes_errors(&self) -> bool {
+        match self {
+            Self::Ddm(_)
+            | Self::Eddm(_)
+            | Self::HddmA(_)
+            | Self::HddmW(_)
+            | Self::Fhddm(_)
+            | Self::SprtBernoulli(_)
+            | Self::Ecdd(_)
+            | Self::Stepd(_)
+            | Self::Rddm(_) => true,
+            Self::Cusum(_)
+            | Self::Ewma(_)
+            | Self::ShiryaevRoberts(_)
+            | Self::ShiryaevRobertsLlr(_)
+            | Self::PageHinkley(_)
+            | Self::Adwin(_)
+            | Self::Kswin(_)
+            | Self::SprtGaussian(_)
+            | Self::Msprt(_)
+            | Self::EDetector(_)
+            | Self::FrourosCusum(_)
+            | Self::FrourosPageHinkley(_) => false,
+        }
+    }
+
     /// A detector that has seen nothing. Only KSWIN draws, unless it is told to draw as river does.
     ///
     /// Never panics. A configuration that [`Config::check`] refuses gives a detector that stays quiet whatever comes.

@@ -1,27 +1,34 @@
 //! Owns the e-detector for the mean of a bounded metric.
 
-use super::config::{BadParameter, Mode, must, share};
+use super::config::{BadParameter, Mode, level, must, positive, share};
 use super::{Detector, Reading, Step, Takes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// E-detector of the hypothesis "the mean is at most `m`, whatever came before" on a metric in [0, 1]. Each observation is worth
-/// `e = 1 + lambda (x/m - 1)`, at most 1 on average as long as the hypothesis holds. With `M` the plain average over `lambdas` of
-/// `M = (1 + M) e` from 0 (e-SR), or of `M = max(1, M) e` from 1 (e-CUSUM): alarm when `M >= 1/alpha`; then anew. `mode = "down"`
-/// is the hypothesis "at least `m`" (the same on `1 - x` and `1 - m`), `"both"` the average of the two.
+/// E-detector of the hypothesis "the mean is at most `m`, whatever came before" on a metric within `range`: **the recommended
+/// detector of a bounded metric whose good mean is known**, the only one here whose false-alarm rate needs no distribution. With
+/// `x` and `m` as shares of `range`, each observation is worth `e = 1 + lambda (x/m - 1)`, at most 1 on average as long as the
+/// hypothesis holds. With `M` the plain average over `lambdas` of `M = (1 + M) e` from 0 (e-SR), or of `M = max(1, M) e` from 1
+/// (e-CUSUM): alarm when `M >= 1/alpha`; then anew. `mode = "down"` is the hypothesis "at least `m`" (the same on `1 - x` and
+/// `1 - m`), `"both"` the average of the two.
 ///
-/// * Units: `m` and observations: shares of the metric's largest value.
+/// * Units: `range`, `m`: metric.
 /// * False alarms: **a mean of at least `1/alpha` observations, whatever the distribution**, independent or not, as long as the
-///   mean given the past obeys the hypothesis; for both rules (e-CUSUM is never above e-SR).
-/// * Blind to: means beyond `m` by little, against which no `lambda` is small enough; what leaves the mean on its side of `m`.
+///   mean given the past obeys the hypothesis: one that is `m` in the long run but higher in bursts that one can see coming does
+///   not. For both rules (e-CUSUM is never above e-SR).
+/// * Blind to: means beyond `m` by little, against which no `lambda` is small enough; what leaves the mean on its side of `m`;
+///   how far beyond `range` a value is, which counts as its nearer end.
 /// * Memory: `32 lambdas` bytes, by their number: 8 for each and side, twice.
 /// * Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", New England
 ///   Journal of Statistics in Data Science, 2024.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EDetectorConfig {
-    /// The mean that is still good.
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    /// The mean that is still good, within `range`, in the metric's unit.
     pub m: f64,
+    /// The least and the greatest value there can be, in the metric's unit; others are taken as the nearer end. A policy has to
+    /// write it unless values are 0 and 1.
+    #[serde(default = "unit")]
+    pub range: [f64; 2],
     /// One over the least mean number of observations until a false alarm.
     #[serde(default = "alpha")]
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
@@ -52,6 +59,9 @@ pub enum ERule {
     ECusum,
 }
 
+fn unit() -> [f64; 2] {
+    [0.0, 1.0]
+}
 fn alpha() -> f64 {
     0.001
 }
@@ -66,17 +76,29 @@ fn restart() -> bool {
 }
 
 impl EDetectorConfig {
+    /// A value as a share of the range.
+    fn share_of_range(&self, x: f64) -> f64 {
+        let [low, high] = self.range;
+        (x - low) / (high - low)
+    }
+
     pub(super) fn check(&self) -> Result<(), BadParameter> {
-        share("m", self.m)?;
+        let [low, high] = self.range;
+        level("range", low)?;
+        level("range", high)?;
+        positive("range", high - low)?;
+        must((1e-300..1.0).contains(&self.share_of_range(self.m)), "m", "within range, not at its ends")?;
         share("alpha", self.alpha)?;
         must((1..=64).contains(&self.lambdas.len()), "lambdas", "1 to 64 numbers")?;
-        must(self.lambdas.iter().all(|lambda| (0.0..1.0).contains(lambda)), "lambdas", "0 or more, below 1")
+        must(self.lambdas.iter().all(|lambda| (0.0..=1.0).contains(lambda)), "lambdas", "between 0 and 1")
     }
 
     pub(super) fn start(&self) -> EDetector {
         let bets = |on: bool| if on { self.lambdas.len() } else { 0 };
         let mut detector = EDetector {
-            m: self.m,
+            low: self.range[0],
+            width: self.range[1] - self.range[0],
+            m: self.share_of_range(self.m),
             threshold: 1.0 / self.alpha,
             rule: self.rule,
             restart: self.restart,
@@ -94,6 +116,9 @@ impl EDetectorConfig {
 /// An e-detector at work.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct EDetector {
+    low: f64,
+    width: f64,
+    /// As a share of the range.
     m: f64,
     threshold: f64,
     rule: ERule,
@@ -134,9 +159,10 @@ fn add(lambdas: &[f64], evidence: &mut [f64], excess: f64, rule: ERule) -> f64 {
 }
 
 impl Detector for EDetector {
-    const TAKES: Takes = Takes::Unit;
+    const TAKES: Takes = Takes::Any;
 
     fn step(&mut self, x: f64) -> Step {
+        let x = ((x - self.low) / self.width).clamp(0.0, 1.0);
         if self.restart && self.value >= self.threshold {
             self.begin();
         }

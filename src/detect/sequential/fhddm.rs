@@ -94,8 +94,9 @@ pub(super) struct Fhddm {
     window: VecDeque<f64>,
     long: Part,
     short: Option<Part>,
-    /// How far the share is below the best, once the window is full.
-    gap: Option<f64>,
+    /// How far the share is below the best and how far it may be, once the window is full: of the window that is nearer to its
+    /// bound, or further beyond it.
+    gap: Option<(f64, f64)>,
     seen: u64,
     alarmed: bool,
 }
@@ -121,10 +122,12 @@ impl Detector for Fhddm {
             }
         }
         if self.window.len() == self.size {
-            let gap = self.long.gap();
-            self.gap = Some(gap);
-            let short = self.short.as_mut().is_some_and(|short| short.gap() > short.bound);
-            self.alarmed = gap > self.long.bound || short;
+            let long = (self.long.gap(), self.long.bound);
+            let short = self.short.as_mut().map(|short| (short.gap(), short.bound));
+            let beyond = |(gap, bound): &(f64, f64)| gap - bound;
+            let (gap, bound) = short.filter(|short| beyond(short) > beyond(&long)).unwrap_or(long);
+            self.gap = Some((gap, bound));
+            self.alarmed = gap > bound;
             let leaves = self.window.pop_front().unwrap_or(0.0);
             self.long.sum -= leaves;
             if let Some(short) = self.short.as_mut().filter(|short| short.size == self.long.size) {
@@ -135,7 +138,8 @@ impl Detector for Fhddm {
     }
 
     fn reading(&self) -> Reading {
-        Reading { statistic: self.gap.unwrap_or(f64::NAN), threshold: self.long.bound, seen: self.seen }
+        let (statistic, threshold) = self.gap.unwrap_or((f64::NAN, self.long.bound));
+        Reading { statistic, threshold, seen: self.seen }
     }
 
     fn state(&self) -> Vec<(&'static str, f64)> {

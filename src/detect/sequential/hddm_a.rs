@@ -131,10 +131,15 @@ impl Detector for HddmA {
 
     fn reading(&self) -> Reading {
         let n = self.z.n;
-        let margin = |by: f64, cut: &Cut| (by, (cut.allowed(n) * self.drift_log).sqrt());
+        // Nothing after the cut: there is no second mean.
+        let margin = |by: f64, cut: &Cut| match cut.mean.n == n {
+            true => (f64::NAN, f64::NAN),
+            false => (by, (cut.allowed(n) * self.drift_log).sqrt()),
+        };
         let up = margin(self.z.value - self.low.mean.value, &self.low);
         let down = margin(self.high.mean.value - self.z.value, &self.high);
-        let (statistic, threshold) = if self.two_sided && down.0 - down.1 > up.0 - up.1 { down } else { up };
+        let falls = up.0.is_nan() || down.0 - down.1 > up.0 - up.1;
+        let (statistic, threshold) = if self.two_sided && falls { down } else { up };
         Reading { statistic, threshold, seen: n as u64 }
     }
 

@@ -158,9 +158,14 @@ impl Detector for HddmW {
     }
 
     fn reading(&self) -> Reading {
-        let margin = |side: &Side, sign: f64| (side.by(sign), side.allowed(self.drift_log));
+        // Nothing after the cut: there is no second mean.
+        let margin = |side: &Side, sign: f64| match side.after.any {
+            true => (side.by(sign), side.allowed(self.drift_log)),
+            false => (f64::NAN, f64::NAN),
+        };
         let (up, down) = (margin(&self.rise, 1.0), margin(&self.fall, -1.0));
-        let (statistic, threshold) = if self.two_sided && down.0 - down.1 > up.0 - up.1 { down } else { up };
+        let falls = up.0.is_nan() || down.0 - down.1 > up.0 - up.1;
+        let (statistic, threshold) = if self.two_sided && falls { down } else { up };
         Reading { statistic, threshold, seen: self.seen }
     }
 

@@ -10,7 +10,8 @@
 //!   the detector's (ADWIN may keep its newer part). Warnings change nothing.
 //! * NaN is a missing observation: left out, counted, [`Step::Quiet`]. So is what has no meaning in an average (an infinity, or
 //!   anything beyond ±1e100) for detectors that keep one. CUSUM, Shiryaev-Roberts and SPRT take an infinity as evidence beyond
-//!   any limit, KSWIN as a rank, and detectors of errors and of bounded metrics take what is outside [0, 1] as the nearer end.
+//!   any limit, KSWIN as a rank; detectors of errors take what is outside [0, 1] as the nearer end (policies accept them on
+//!   channels of 0 and 1 only), the e-detector what is outside its `range`.
 //! * Each takes less than 300 bytes, and what its text says besides (a copy made before its window was full, up to twice as
 //!   much): bounded, however long the stream.
 //! * Plain data: cloned, a detector continues the same way. `tests/detectors_reference` holds them to river, frouros and scipy.
@@ -91,7 +92,7 @@ enum Takes {
     Any,
     /// Numbers up to 1e100; others are missing.
     Finite,
-    /// Numbers between 0 and 1; others are the nearer end.
+    /// Numbers between 0 and 1; others are the nearer end. See [`Config::takes_errors`].
     Unit,
 }
 
@@ -101,7 +102,7 @@ trait Detector {
     const TAKES: Takes;
     /// Takes an observation.
     fn step(&mut self, x: f64) -> Step;
-    /// What can be read of every detector.
+    /// What can be read of every detector; the threshold is infinite where there is none.
     fn reading(&self) -> Reading;
     /// See [`Sequential::warned`].
     fn warned(&self) -> bool {
@@ -115,14 +116,24 @@ trait Detector {
     }
 }
 
-/// What can be read of every detector.
-struct Reading {
-    /// See [`Sequential::statistic`].
-    statistic: f64,
-    /// See [`Sequential::threshold`]; infinite where there is none yet.
-    threshold: f64,
-    /// See [`Sequential::seen`].
-    seen: u64,
+/// What can be read of every detector after an observation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// What the detector compares with its threshold; NaN where it is not defined yet.
+    pub statistic: f64,
+    /// The threshold of an alarm in the statistic's terms; NaN where there is none, or none yet. EDDM alarms below it, the others
+    /// above (or at) it.
+    pub threshold: f64,
+    /// Observations that the state is about: since the detector began or began anew, without those left out. ADWIN that keeps the
+    /// newer part counts on, its window's width is in the state; RDDM counts what it keeps.
+    pub seen: u64,
+}
+
+impl Reading {
+    /// As it is told: a threshold that nothing reaches is none.
+    const fn told(self) -> Self {
+        Self { threshold: if self.threshold.is_finite() { self.threshold } else { f64::NAN }, ..self }
+    }
 }
 
 /// A detector at work.
@@ -207,29 +218,36 @@ impl Sequential {
     }
 
     /// Takes observations in order, the same as [`Sequential::update`] of each, and calls `each` with the index and the step of
-    /// those after which the detector is not quiet.
-    pub fn feed(&mut self, values: &[f64], mut each: impl FnMut(usize, Step)) {
-        self.missing += each!(kind &mut self.kind, detector => all(detector, values, &mut each));
+    /// those after which the detector is not quiet. Gives what could be read at the last alarm among them: after it the detector
+    /// may have begun anew.
+    pub fn feed(&mut self, values: &[f64], mut each: impl FnMut(usize, Step)) -> Option<Reading> {
+        let (missing, alarm) = each!(kind &mut self.kind, detector => all(detector, values, &mut each));
+        self.missing += missing;
+        alarm
     }
 
-    /// What the detector compares with its threshold, as of the last observation; NaN where it is not defined yet.
+    /// What can be read as of the last observation.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        each!(kind &self.kind, detector => detector.reading()).told()
+    }
+
+    /// See [`Reading::statistic`]; as of the last observation.
     #[must_use]
     pub fn statistic(&self) -> f64 {
-        each!(kind &self.kind, detector => detector.reading().statistic)
+        self.reading().statistic
     }
 
-    /// The threshold of an alarm in the statistic's terms, as of the last observation; NaN where there is none, or none yet.
+    /// See [`Reading::threshold`]; as of the last observation.
     #[must_use]
     pub fn threshold(&self) -> f64 {
-        let threshold = each!(kind &self.kind, detector => detector.reading().threshold);
-        if threshold.is_finite() { threshold } else { f64::NAN }
+        self.reading().threshold
     }
 
-    /// Observations that the state is about: since the detector began or began anew, without those left out. ADWIN that keeps the
-    /// newer part counts on, its window's width is in the state; RDDM counts what it keeps.
+    /// See [`Reading::seen`]; as of the last observation.
     #[must_use]
     pub fn seen(&self) -> u64 {
-        each!(kind &self.kind, detector => detector.reading().seen)
+        self.reading().seen
     }
 
     /// Observations left out since the detector was made.
@@ -289,16 +307,19 @@ fn one<D: Detector>(detector: &mut D, x: f64, missing: &mut u64) -> Step {
     Step::Quiet
 }
 
-/// Gives how many were left out.
-fn all<D: Detector>(detector: &mut D, values: &[f64], each: &mut impl FnMut(usize, Step)) -> u64 {
-    let mut missing = 0;
+/// Gives how many were left out, and the reading at the last alarm.
+fn all<D: Detector>(detector: &mut D, values: &[f64], each: &mut impl FnMut(usize, Step)) -> (u64, Option<Reading>) {
+    let (mut missing, mut alarm) = (0, None);
     for (i, x) in values.iter().enumerate() {
         let step = one(detector, *x, &mut missing);
         if step != Step::Quiet {
             each(i, step);
         }
+        if step == Step::Alarm {
+            alarm = Some(detector.reading().told());
+        }
     }
-    missing
+    (missing, alarm)
 }
 
 /// What a configuration gives that cannot work.

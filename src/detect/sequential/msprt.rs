@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// `ln L = 0.5 ln(sigma^2/v) + tau^2 S^2/(2 sigma^2 v)`; `p = min(1, 1/max L so far)` may be looked at after every observation.
 /// Alarm while `p <= alpha`: once rejected, the hypothesis stays so, unless `restart` begins anew.
 ///
-/// * Units: `theta0`, `sigma`, `tau`: metric.
+/// * Units: `theta0`, `sigma`, `tau`: metric; the statistic is the largest `ln L` so far, the threshold `ln(1/alpha)`.
 /// * False alarms: ever, without a restart, with a probability of at most `alpha`, if the mean is `theta0` from the first
 ///   observation on and `sigma` is not too small.
 /// * Blind to: a change late in a long stream, which has to move the mean of all: it tests a mean, it does not wait for a change.
@@ -106,7 +106,7 @@ impl Detector for Msprt {
     }
 
     fn reading(&self) -> Reading {
-        Reading { statistic: self.log, threshold: self.threshold, seen: self.n as u64 }
+        Reading { statistic: self.highest, threshold: self.threshold, seen: self.n as u64 }
     }
 
     fn state(&self) -> Vec<(&'static str, f64)> {

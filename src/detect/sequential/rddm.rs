@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 /// observations kept: up to `min_concept_size`, but only the newest if the alarm came without warning. After `max_concept_size`
 /// observations without a warning they are made anew as well, without an alarm. As frouros 0.9 has it.
 ///
-/// * Units: none; observations are errors (1 wrong, 0 right).
+/// * Units: none; observations are errors (1 wrong, 0 right). At an alarm by warnings in a row, statistic and threshold are their
+///   number and the number allowed; else the rate and its deviation, as those of `ddm`.
 /// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of 4 800 observations (measured), but
 ///   62 percent of fresh starts alarm within 1 000.
 /// * Blind to: improvement.
@@ -185,8 +186,13 @@ impl Detector for Rddm {
     }
 
     fn reading(&self) -> Reading {
+        let seen = u64::from(self.instances);
+        if self.alarmed && !self.rate.beyond(self.config.drift_level) {
+            let (statistic, threshold) = (f64::from(self.warnings), f64::from(self.config.max_num_instances_warning));
+            return Reading { statistic, threshold, seen };
+        }
         let threshold = self.rate.p_min + self.config.drift_level * self.rate.s_min;
-        Reading { statistic: self.rate.sum, threshold, seen: u64::from(self.instances) }
+        Reading { statistic: self.rate.sum, threshold, seen }
     }
 
     fn warned(&self) -> bool {

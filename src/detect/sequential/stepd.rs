@@ -64,6 +64,7 @@ impl StepdConfig {
         Stepd {
             alpha_d: self.alpha_d,
             alpha_w: self.alpha_w,
+            threshold: -normal::quantile(self.alpha_d),
             rule: self.rule,
             size,
             window: VecDeque::with_capacity(size),
@@ -82,6 +83,8 @@ impl StepdConfig {
 pub(super) struct Stepd {
     alpha_d: f64,
     alpha_w: f64,
+    /// The T of an alarm.
+    threshold: f64,
     rule: StepdRule,
     size: usize,
     /// The newest part, oldest first.
@@ -138,11 +141,7 @@ impl Detector for Stepd {
     }
 
     fn reading(&self) -> Reading {
-        Reading {
-            statistic: self.t.unwrap_or(f64::NAN),
-            threshold: -normal::quantile(self.alpha_d),
-            seen: self.n as u64,
-        }
+        Reading { statistic: self.t.unwrap_or(f64::NAN), threshold: self.threshold, seen: self.n as u64 }
     }
 
     fn warned(&self) -> bool {

@@ -13,6 +13,7 @@ use crate::plan::document::Place;
 use crate::plan::resolve::small;
 use crate::plan::signals::{self as wire, Signal};
 use crate::time::Span;
+use crate::world::config::Source;
 
 /// What signals may name; `None` if it is not known.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Known<'a> {
     pub segments: Option<&'a [String]>,
     /// Business outcomes.
     pub outcomes: Option<&'a [String]>,
+    /// Sources of traffic, which say what an outcome's values are.
+    pub sources: Option<&'a [Source]>,
 }
 
 /// One signal.
@@ -130,26 +133,26 @@ impl Resolve<'_, '_> {
             Signal::Kayenta(w) => self.comparison(w, Test::Kayenta),
             Signal::Mmd(w) => self.comparison(w, Test::Mmd),
 
-            Signal::Cusum(w) => self.follow(w, Detector::Cusum, true),
-            Signal::Ewma(w) => self.follow(w, Detector::Ewma, true),
-            Signal::ShiryaevRoberts(w) => self.follow(w, Detector::ShiryaevRoberts, true),
-            Signal::PageHinkley(w) => self.follow(w, Detector::PageHinkley, false),
-            Signal::Adwin(w) => self.follow(w, Detector::Adwin, false),
-            Signal::Ddm(w) => self.follow(w, Detector::Ddm, false),
-            Signal::Eddm(w) => self.follow(w, Detector::Eddm, false),
-            Signal::HddmA(w) => self.follow(w, Detector::HddmA, false),
-            Signal::HddmW(w) => self.follow(w, Detector::HddmW, false),
-            Signal::Fhddm(w) => self.follow(w, Detector::Fhddm, false),
-            Signal::Kswin(w) => self.follow(w, Detector::Kswin, false),
-            Signal::SprtBernoulli(w) => self.follow(w, Detector::SprtBernoulli, false),
-            Signal::SprtGaussian(w) => self.follow(w, Detector::SprtGaussian, true),
-            Signal::Msprt(w) => self.follow(w, Detector::Msprt, true),
-            Signal::EDetector(w) => self.follow(w, Detector::EDetector, false),
-            Signal::Ecdd(w) => self.follow(w, Detector::Ecdd, false),
-            Signal::Stepd(w) => self.follow(w, Detector::Stepd, false),
-            Signal::Rddm(w) => self.follow(w, Detector::Rddm, false),
-            Signal::FrourosCusum(w) => self.follow(w, Detector::FrourosCusum, false),
-            Signal::FrourosPageHinkley(w) => self.follow(w, Detector::FrourosPageHinkley, false),
+            Signal::Cusum(w) => self.follow(w, Detector::Cusum),
+            Signal::Ewma(w) => self.follow(w, Detector::Ewma),
+            Signal::ShiryaevRoberts(w) => self.follow(w, Detector::ShiryaevRoberts),
+            Signal::PageHinkley(w) => self.follow(w, Detector::PageHinkley),
+            Signal::Adwin(w) => self.follow(w, Detector::Adwin),
+            Signal::Ddm(w) => self.follow(w, Detector::Ddm),
+            Signal::Eddm(w) => self.follow(w, Detector::Eddm),
+            Signal::HddmA(w) => self.follow(w, Detector::HddmA),
+            Signal::HddmW(w) => self.follow(w, Detector::HddmW),
+            Signal::Fhddm(w) => self.follow(w, Detector::Fhddm),
+            Signal::Kswin(w) => self.follow(w, Detector::Kswin),
+            Signal::SprtBernoulli(w) => self.follow(w, Detector::SprtBernoulli),
+            Signal::SprtGaussian(w) => self.follow(w, Detector::SprtGaussian),
+            Signal::Msprt(w) => self.follow(w, Detector::Msprt),
+            Signal::EDetector(w) => self.follow(w, Detector::EDetector),
+            Signal::Ecdd(w) => self.follow(w, Detector::Ecdd),
+            Signal::Stepd(w) => self.follow(w, Detector::Stepd),
+            Signal::Rddm(w) => self.follow(w, Detector::Rddm),
+            Signal::FrourosCusum(w) => self.follow(w, Detector::FrourosCusum),
+            Signal::FrourosPageHinkley(w) => self.follow(w, Detector::FrourosPageHinkley),
         }
     }
 
@@ -277,28 +280,48 @@ impl Resolve<'_, '_> {
         })
     }
 
-    /// `levelled`: the detector needs to know the level and the spread without a change, unless values are standardised.
-    fn follow<D: Clone>(
-        &mut self,
-        w: &wire::Followed<D>,
-        detector: impl Fn(D) -> Detector,
-        levelled: bool,
-    ) -> SignalKind {
+    fn follow<D: Clone>(&mut self, w: &wire::Followed<D>, detector: impl Fn(D) -> Detector) -> SignalKind {
         let detector = detector(w.detector.clone());
         if let Err(bad) = detector.check() {
             self.found.push(self.place.at(bad.parameter).wrong(bad.to_string()));
         }
-        let told = ["mu0", "theta0", "sigma"].iter().any(|key| self.place.at(key).exists());
-        if levelled && !told && w.standardise.is_none() {
-            let help =
-                "write mu0 (theta0) and sigma in the unit of what is followed, or `standardise = { own = \"2m\" }`";
-            self.found.push(self.place.wrong("the detector does not know what is usual").help(help));
+        let bounded = detector.takes_errors() || matches!(detector, Detector::EDetector(_));
+        let before = self.found.len();
+        let of = self.channel(&w.of, w.class_threshold.0);
+        let known = self.found.len() == before;
+        if known && detector.takes_errors() && !self.is_rate(&of) {
+            let help = "it counts errors: follow `failure`, `wrong`, or an outcome without an amount; an e-detector with \
+                        `range` follows any metric that has bounds";
+            self.found.push(self.place.at("of").wrong(format!("`{}` is not 0 or 1", w.of)).help(help));
+        }
+        if known && matches!(detector, Detector::EDetector(_)) {
+            self.bounds(&w.of, &of);
+        }
+        if bounded && w.standardise.is_some() {
+            let help = "standardised values have no bounds: leave `standardise` out";
+            let message = "the detector is made for values within bounds";
+            self.found.push(self.place.at("standardise").wrong_key(message).help(help));
         }
         SignalKind::Sequence(SequenceConfig {
-            of: self.channel(&w.of, w.class_threshold.0),
+            of,
             by: Follower::Detector(detector),
             standardise: w.standardise.as_ref().map(reference),
         })
+    }
+
+    /// Whether values are 0 or 1.
+    fn is_rate(&self, of: &Channel) -> bool {
+        let outcomes = self.known.sources.unwrap_or_default().iter().flat_map(|source| &source.outcomes);
+        let amount = |id: &OutcomeId| outcomes.clone().any(|o| o.id == *id && o.amount.is_some());
+        of.is_rate() && !matches!(of, Channel::Outcome(id) if amount(id))
+    }
+
+    /// Nobody but the policy's author knows the bounds of what is no rate.
+    fn bounds(&mut self, name: &str, of: &Channel) {
+        if !self.is_rate(of) && !self.place.at("range").exists() {
+            let message = format!("missing key `range`: between which bounds `{name}` lies");
+            self.found.push(self.place.wrong(message).help("write `range = [least, greatest]` in its unit"));
+        }
     }
 
     fn confidence_sequence(&mut self, w: &wire::ConfidenceSequence) -> SignalKind {
@@ -311,10 +334,13 @@ impl Resolve<'_, '_> {
             wire::SequenceMethod::BetaBinomial => Method::BetaBinomial { tuned_for: u64::from(w.tuned_for) },
         };
         let of = self.channel(&w.of, w.class_threshold.0);
-        if matches!(method, Method::BetaBinomial { .. }) && !of.is_rate() {
-            let help =
-                "it is for rates: `failure`, `wrong`, or an outcome without an amount; take empirical-bernstein here";
-            self.found.push(self.place.at("of").wrong(format!("`{}` is not a rate", w.of)).help(help));
+        match method {
+            Method::BetaBinomial { .. } if !self.is_rate(&of) => {
+                let help = "it is for rates: `failure`, `wrong`, or an outcome without an amount; take empirical-bernstein here";
+                self.found.push(self.place.at("of").wrong(format!("`{}` is not a rate", w.of)).help(help));
+            }
+            Method::BetaBinomial { .. } => {}
+            Method::EmpiricalBernstein { .. } => self.bounds(&w.of, &of),
         }
         SignalKind::Sequence(SequenceConfig {
             of,
