@@ -14,6 +14,9 @@ const WAITING_MAX: usize = 1 << 20;
 /// those of the time in which one with a thirtieth of it got its window full.
 const BESIDE: usize = 32;
 
+/// But no more than so many, unless one window is longer.
+const KEPT_MAX: usize = 1 << 20;
+
 /// Newest requests of a source that may not have been answered yet.
 const UNDER_WAY_MAX: usize = 1 << 14;
 
@@ -54,8 +57,7 @@ impl Pair {
 /// By bits: what is NaN equals itself.
 impl PartialEq for Pair {
     fn eq(&self, other: &Self) -> bool {
-        (self.version, self.ended, self.known, self.segment)
-            == (other.version, other.ended, other.known, other.segment)
+        (self.version, self.ended, self.known, self.segment) == (other.version, other.ended, other.known, other.segment)
             && (self.score.to_bits(), self.label.to_bits()) == (other.score.to_bits(), other.label.to_bits())
     }
 }
@@ -76,7 +78,8 @@ struct Answers {
     latest: SimTime,
 }
 
-/// The newest labelled answers of each version. Memory: `keep` × 32 × 32 bytes for each version, and the waiting scores.
+/// The newest labelled answers of each version. Memory: 32 bytes × 32 `keep` for each version (32 MB at most, unless `keep`
+/// itself is more), and the waiting scores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labelled {
     /// `None`: nobody asks for labels.
@@ -134,7 +137,7 @@ impl Labelled {
             let Answers { pairs, latest } = &mut self.answers[version.index()];
             *latest = ended.max(*latest);
             pairs.push_back(pair);
-            if pairs.len() > keep * BESIDE {
+            if pairs.len() > keep.max((keep * BESIDE).min(KEPT_MAX)) {
                 pairs.pop_front();
             }
         }

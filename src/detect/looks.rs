@@ -39,7 +39,9 @@ pub enum Looks {
     /// One look: it holds each time, and false alarms add up over a run.
     #[default]
     Each,
-    /// All looks of a run together: the k-th look spends 1/(k(k+1)) of the level.
+    /// All looks of a run together: the k-th look spends 1/(k(k+1)) of the level, and intervals of shares, of their differences
+    /// and of latency quantiles are exact for any number of observations. Those of F1, AUC, calibration, means and estimates
+    /// without labels are not, and are wrong more often than they say.
     All,
 }
 

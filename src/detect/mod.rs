@@ -222,9 +222,7 @@ impl Detectors {
             SignalKind::LatencyQuantile { quantile, window, level } => {
                 service::latency(&self.scrapes, version, *quantile, *window, surety(level).confidence)
             }
-            SignalKind::ErrorRate { window, level } => {
-                service::errors(&self.scrapes, version, *window, surety(level))
-            }
+            SignalKind::ErrorRate { window, level } => service::errors(&self.scrapes, version, *window, surety(level)),
             SignalKind::BurnRate(burn) => service::burn(&self.scrapes, version, burn),
             SignalKind::Saturation { of, window } => service::saturation(&self.gauges, version, *of, *window),
             SignalKind::DataQuality(config) => {

@@ -241,6 +241,7 @@ impl Plant {
             columns: self.columns.as_deref(),
             segments: names.map(|n| n.segments.as_slice()),
             outcomes: names.map(|n| n.outcomes.as_slice()),
+            scrape: self.whole.as_ref().map(|whole| whole.world.telemetry.scrape),
         }
     }
 }

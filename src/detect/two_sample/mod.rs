@@ -120,7 +120,9 @@ impl Test {
         match self.clone() {
             Self::Psi(test) => Self::Psi(Psi { alpha: test.alpha * share, ..test }),
             Self::Mmd(test) => Self::Mmd(Mmd { alpha: test.alpha * share, ..test }),
-            Self::MannWhitney(test) => Self::MannWhitney(MannWhitney { confidence: confidence(test.confidence), ..test }),
+            Self::MannWhitney(test) => {
+                Self::MannWhitney(MannWhitney { confidence: confidence(test.confidence), ..test })
+            }
             Self::Kayenta(test) => Self::Kayenta(Kayenta { confidence: confidence(test.confidence), ..test }),
             other => other,
         }
