@@ -8,6 +8,7 @@ use rollcage::detect::Detectors;
 use rollcage::detect::config::SignalKind;
 use rollcage::detect::sequences::Follower;
 use rollcage::detect::sequential::Sequential;
+use rollcage::detect::verdict::NoVerdict;
 use rollcage::event::{
     Capacity, Event, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, Outcomes, ReplicaState,
 };
@@ -199,6 +200,9 @@ fn table(kind: &str) -> String {
     if kind == "fairness" {
         lines.push("window = \"60s\"".to_owned()); // or `labels`, which a schema cannot say
     }
+    if kind == "chi-squared" {
+        lines.push("binning = \"quantile\"".to_owned()); // scores are no categories
+    }
     lines.join("\n")
 }
 
@@ -313,6 +317,7 @@ fn windows_do_not_grow_with_time() {
         }
         text += &format!("[signals.{}]\n{table}\n", about.kind);
         if about.parameters.iter().any(|p| p.name == "reference") {
+            let table = table.replace("\"missing\"", "\"out-of-range\""); // what is missing is so without a reference
             for how in ["first", "own"] {
                 text += &format!("[signals.{}-{how}]\n{table}\nreference = {{ {how} = \"60s\" }}\n", about.kind);
             }
@@ -365,7 +370,9 @@ const UNITS: &[(&str, &str, &str)] = &[
     ("hellinger", "", "s.distance > 0.3"),
     ("total-variation", "", "s.distance > 0.3"),
     ("wasserstein", "", "s.distance > <0.004>"),
+    ("wasserstein", "of = \"features\"\nscale = \"reference-sd\"", "s.distance > 0.8"),
     ("energy", "", "s.coefficient > 0.1"),
+    ("energy", "of = \"features\"", "s.coefficient > 0.1"),
     ("chi-squared", "binning = \"quantile\"", "s.p < 1e-4"),
     ("mann-whitney", "", "s.shift > <0.004>"),
     ("mann-whitney", "tolerance = <~1e-7>", "s.lower > <0.002>"),
@@ -484,6 +491,8 @@ fn may_be_unknown(kind: &str, field: &str) -> bool {
     match kind {
         "mann-whitney" => ["lower", "upper"].contains(&field),
         "kayenta" => field == "effect",
+        "calibration" => field == "p",
+        "fairness" => field == "ratio",
         _ => sequential.contains(&field),
     }
 }
@@ -545,9 +554,13 @@ fn good_input_gives_a_measurement_of_every_kind() {
         let mut last = None;
         for [old, new] in &scrapes {
             telemetry.scrape([old, new]).iter().for_each(|input| detectors.take(input));
-            last = Some(detectors.look(0, NEW, OLD, telemetry.now()));
+            let beside = detectors.look_beside(0, OLD, NEW, telemetry.now());
+            last = Some((detectors.look(0, NEW, OLD, telemetry.now()), beside));
         }
-        assert!(matches!(last, Some(Ok(_))), "{}: {last:?}", about.kind);
+        // Both at the same time; but what compares with the baseline has it inside.
+        let compares = policy.signals[0].kind.compares();
+        let both = |beside: &Result<_, _>| if compares { *beside == Err(NoVerdict::Itself) } else { beside.is_ok() };
+        assert!(matches!(&last, Some((Ok(_), beside)) if both(beside)), "{}: {last:?}", about.kind);
     }
 }
 

@@ -67,7 +67,7 @@ impl Judge {
             let candidate = self.detectors.look(i, pair.candidate, pair.baseline, at);
             let baseline = match signal.kind.compares() {
                 true => Err(NoVerdict::Itself),
-                false => self.detectors.look(i, pair.baseline, pair.baseline, at),
+                false => self.detectors.look_beside(i, pair.baseline, pair.candidate, at),
             };
             for (side, (version, look)) in [(pair.candidate, &candidate), (pair.baseline, &baseline)].iter().enumerate()
             {
@@ -84,7 +84,7 @@ impl Judge {
                     Err(why) => Some(*why),
                 };
                 if let Some(why) = said.filter(|why| self.silent[i][side] != Some(why.kind())) {
-                    let reason = why.to_string();
+                    let reason = signal.reason(why);
                     events.push(Event::Unmeasured(Unmeasured { signal: id, version: *version, reason }));
                 }
                 self.silent[i][side] = said.map(NoVerdict::kind);

@@ -3,91 +3,155 @@
 use crate::detect::Measurement;
 use crate::detect::config::Comparison;
 use crate::detect::rows::{Rows, Side};
-use crate::detect::two_sample::{Binning, Test};
+use crate::detect::two_sample::{Binning, Mmd, Test};
 use crate::detect::verdict::NoVerdict;
 use crate::rng::Stream;
 use crate::stats::ks::KsScratch;
 use crate::time::SimTime;
 use std::ops::Range;
 
+/// What a test says of one column.
+struct Found {
+    column: usize,
+    values: Vec<f64>,
+    /// From a first look that leaves fields unknown.
+    quick: bool,
+}
+
 /// Looks at the columns in `places`, for the `k`-th time. With several columns the measurement is that of the one that differs
-/// most: the smallest p-value where the test has one, else the largest statistic. Its p-value is adjusted for the number of
-/// columns and of looks as configured; thresholds that a test computes itself (PSI) are those of its level divided likewise.
+/// most, by [`Test::rank`]. Its p-value is adjusted for the number of columns and of looks as configured; errors that a test
+/// spends itself, in a threshold or an interval, are divided likewise ([`Test::spending`]).
+///
+/// A column without spread, or one of which the reference has fewer than the minimum, says nothing and is left out.
 ///
 /// # Errors
-/// When no column can be compared: the reason of the last one.
+/// When a column cannot be judged that the reference has, or when none is left: the reason of the last one.
 pub fn look(
     config: &Comparison,
     rows: &mut Rows,
-    (window, reference): (Side, Side),
+    sides: (Side, Side),
     places: Range<usize>,
     at: SimTime,
     k: u64,
     draws: &mut Stream,
 ) -> Result<Measurement, NoVerdict> {
-    let (_, from) = rows.extent(window, at);
+    let looks = config.looks.share(k);
+    let (_, from) = rows.extent(sides.0, &places, at);
     let fields = config.test.fields();
     let p_field = fields.iter().position(|f| *f == "p");
     let mut below = |n: usize| draws.below(n);
-    if let Test::Mmd(mmd) = &config.test {
-        let (a, b) = (rows.rows(places.clone(), reference, at), rows.rows(places, window, at));
-        let mut values = mmd.evaluate(&a, &b, &mut below)?;
+    if let Test::Mmd(mmd) = config.test.spending(looks) {
+        let mut values = joint(&mmd, config.min, rows, sides, places, at, &mut below)?;
         if let Some(p) = p_field {
             values[p] = config.looks.p(values[p], k);
         }
         return Ok(Measurement { values, from, column: None });
     }
-    let mut found: Vec<(usize, Vec<f64>)> = Vec::with_capacity(places.len());
+    let test = config.test.spending(looks * config.across.share(places.len()));
+    let several = places.len() > 1;
+    let mut found: Vec<Found> = Vec::with_capacity(places.len());
     let mut reason = NoVerdict::Empty;
     let mut scratch = KsScratch::default();
-    // Of several columns a first look finds the one that differs most.
-    let several = places.len() > 1;
-    let share = config.looks.share(k) / places.len().max(1) as f64;
     for column in places.clone() {
-        let values = match &config.test {
+        let there = present(rows, column, sides, at, config.min);
+        let values = there.and_then(|()| match &test {
+            // Of several columns a first look finds the one that differs most.
             Test::Ks(ks) if several && ks.is_quick() => {
-                let test = rows.ks(column, reference, window, at, &mut scratch);
-                test.map(|test| ks.quick(&test)).ok_or(NoVerdict::AllMissing)
+                let test = rows.ks(column, sides.1, sides.0, at, &mut scratch);
+                test.map(|test| (ks.quick(&test), true)).ok_or(NoVerdict::AllMissing)
             }
             Test::Psi(psi) if psi.binning == Binning::Quantile => {
-                let counts = rows.binned(column, (window, reference), at, psi.bins);
-                counts.and_then(|(reference, window)| Ok(psi.of_counts(&reference, &window, psi.alpha * share)?))
+                let (reference, window) = rows.binned(column, sides, at, psi.bins)?;
+                Ok((psi.of_counts(&reference, &window)?, false))
             }
-            test => {
-                let (a, b) = (rows.values(column, reference, at), rows.values(column, window, at));
-                test.evaluate(&a, &b, &mut below).map_err(NoVerdict::from)
-            }
-        };
+            test => Ok((evaluate(test, rows, column, sides, at, &mut below)?, false)),
+        });
         match values {
-            Ok(values) => found.push((column - places.start, values)),
-            Err(why) => reason = why,
+            Ok((values, quick)) => found.push(Found { column, values, quick }),
+            Err(why @ (NoVerdict::NoReference { .. } | NoVerdict::NoSpread)) => reason = why,
+            Err(why) if several => {
+                return Err(NoVerdict::Column { place: column - places.start, why: why.kind() });
+            }
+            Err(why) => return Err(why),
         }
     }
-    let worst = |found: &[(usize, Vec<f64>)]| match p_field {
-        Some(p) => {
-            let p_values: Vec<f64> = found.iter().map(|(_, values)| values[p]).collect();
-            config.across.smallest(&p_values).map(|(worst, adjusted)| (worst, Some((p, config.looks.p(adjusted, k)))))
-        }
-        None => {
-            let ratio = fields.iter().position(|f| *f == "ratio").unwrap_or(0);
-            let statistic = |i: &usize| found[*i].1[ratio];
-            (0..found.len()).max_by(|a, b| statistic(a).total_cmp(&statistic(b))).map(|worst| (worst, None))
-        }
+    let mut worst = most(&test, &found).ok_or(reason)?;
+    // The column that differs most is worth its exact p-value, and where the distance is.
+    while found[worst].quick {
+        let values = evaluate(&test, rows, found[worst].column, sides, at, &mut below)?;
+        found[worst] = Found { values, quick: false, ..found[worst] };
+        worst = most(&test, &found).ok_or(reason)?;
+    }
+    if let Some(p) = p_field {
+        let p_values: Vec<f64> = found.iter().map(|f| f.values[p]).collect();
+        let adjusted = config.across.smallest(&p_values).ok_or(reason)?;
+        found[worst].values[p] = config.looks.p(adjusted, k);
+    }
+    let Found { column, values, .. } = found.swap_remove(worst);
+    Ok(Measurement { values, from, column: Some(column - places.start) })
+}
+
+/// Of which column a test says the most; the first of equals.
+fn most(test: &Test, found: &[Found]) -> Option<usize> {
+    let rank = |i: &usize| test.rank(&found[*i].values).map(|x| if x.is_nan() { f64::NEG_INFINITY } else { x });
+    let order = |a: &usize, b: &usize| {
+        let ([a0, a1], [b0, b1]) = (rank(a), rank(b));
+        a0.total_cmp(&b0).then(a1.total_cmp(&b1))
     };
-    let (mut place, mut p) = worst(&found).ok_or(reason)?;
-    if let Test::Ks(ks) = &config.test
-        && several
-        && ks.is_quick()
-    {
-        // The column that differs most is worth its exact p-value, and where the distance is.
-        let column = places.start + found[place].0;
-        let (a, b) = (rows.values(column, reference, at), rows.values(column, window, at));
-        found[place].1 = ks.evaluate(&a, &b)?;
-        (place, p) = worst(&found).ok_or(reason)?;
+    (0..found.len()).rev().max_by(order)
+}
+
+/// Whether both sides have `min` values of a column.
+fn present(
+    rows: &Rows,
+    column: usize,
+    (window, reference): (Side, Side),
+    at: SimTime,
+    min: usize,
+) -> Result<(), NoVerdict> {
+    let need = min as u64;
+    match rows.present(column, reference, at) as u64 {
+        got if got < need.max(1) => return Err(NoVerdict::NoReference { got, need }),
+        _ => {}
     }
-    let (column, mut values) = found.swap_remove(place);
-    if let Some((field, p)) = p {
-        values[field] = p;
+    match rows.present(column, window, at) as u64 {
+        0 => Err(NoVerdict::AllMissing),
+        got if got < need => Err(NoVerdict::TooFew { got, need }),
+        _ => Ok(()),
     }
-    Ok(Measurement { values, from, column: Some(column) })
+}
+
+fn evaluate(
+    test: &Test,
+    rows: &Rows,
+    column: usize,
+    (window, reference): (Side, Side),
+    at: SimTime,
+    below: &mut dyn FnMut(usize) -> usize,
+) -> Result<Vec<f64>, NoVerdict> {
+    Ok(test.evaluate(&rows.values(column, reference, at), &rows.values(column, window, at), below)?)
+}
+
+/// The one test of rows: both sides need `min` of them without a missing value.
+fn joint(
+    mmd: &Mmd,
+    min: usize,
+    rows: &Rows,
+    (window, reference): (Side, Side),
+    places: Range<usize>,
+    at: SimTime,
+    below: &mut dyn FnMut(usize) -> usize,
+) -> Result<Vec<f64>, NoVerdict> {
+    let (a, b) = (rows.rows(places.clone(), reference, at), rows.rows(places, window, at));
+    let complete = |columns: &[Vec<f64>]| {
+        let length = columns.first().map_or(0, Vec::len);
+        (0..length).filter(|&row| columns.iter().all(|column| !column[row].is_nan())).count() as u64
+    };
+    let need = min as u64;
+    match (complete(&a), complete(&b)) {
+        (got, _) if got < need => Err(NoVerdict::NoReference { got, need }),
+        (_, 0) => Err(NoVerdict::AllMissing),
+        (_, got) if got < need => Err(NoVerdict::TooFew { got, need }),
+        _ => Ok(mmd.evaluate(&a, &b, below)?),
+    }
 }

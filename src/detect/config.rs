@@ -1,8 +1,9 @@
 //! Owns the typed configuration of signals, and the fields that each kind offers to rules.
 
-use crate::detect::looks::{Across, Looks};
+use crate::detect::looks::{Across, Looks, Surety};
 use crate::detect::sequences::SequenceConfig;
 use crate::detect::two_sample::Test;
+use crate::detect::verdict::NoVerdict;
 use crate::id::{OutcomeId, SegmentId};
 use crate::time::Span;
 
@@ -36,6 +37,18 @@ impl SignalConfig {
             _ => self.columns.get(place).cloned(),
         }
     }
+
+    /// Why there is no verdict, with the column by its name.
+    #[must_use]
+    pub fn reason(&self, why: NoVerdict) -> String {
+        match why {
+            NoVerdict::Column { place, why } => match self.about(place) {
+                Some(column) => format!("{why} (`{column}`)"),
+                None => NoVerdict::Column { place, why }.to_string(),
+            },
+            why => why.to_string(),
+        }
+    }
 }
 
 /// How sure an interval is, and of what.
@@ -48,6 +61,12 @@ pub struct Level {
 }
 
 impl Level {
+    /// How sure the interval of the `k`-th look must be.
+    #[must_use]
+    pub fn at(&self, k: u64) -> Surety {
+        self.looks.surety(self.confidence, k)
+    }
+
     /// Of one look.
     #[must_use]
     pub const fn each(confidence: f64) -> Self {
@@ -176,7 +195,7 @@ pub struct DataQuality {
     pub of: Columns,
     /// How far back.
     pub window: Span,
-    /// What a healthy input is.
+    /// What a healthy input is, where that is relative.
     pub reference: Reference,
     /// Fewer rows than this on either side are no measurement.
     pub min: usize,
@@ -195,6 +214,14 @@ pub enum Defect {
     Unseen,
     /// Its row has other columns than the rest.
     Schema,
+}
+
+impl Defect {
+    /// Whether a reference says what is wrong.
+    #[must_use]
+    pub const fn is_relative(self) -> bool {
+        matches!(self, Self::OutOfRange | Self::Unseen)
+    }
 }
 
 /// A measure over labelled answers.
@@ -353,7 +380,7 @@ impl SignalKind {
     pub const fn reference(&self) -> Option<Reference> {
         match self {
             Self::Comparison(c) => Some(c.reference),
-            Self::DataQuality(d) => Some(d.reference),
+            Self::DataQuality(d) if d.defect.is_relative() => Some(d.reference),
             Self::Sequence(s) => s.standardise,
             _ => None,
         }
@@ -402,7 +429,8 @@ impl SignalKind {
     pub fn reads_features(&self) -> bool {
         match self {
             Self::Comparison(c) => c.of != Columns::Score,
-            Self::DataQuality(d) => d.of != Columns::Score,
+            // A schema is that of whole rows, whatever is looked at.
+            Self::DataQuality(d) => d.of != Columns::Score || d.defect == Defect::Schema,
             Self::Sequence(s) => s.of.reads_features(),
             _ => false,
         }

@@ -1,5 +1,6 @@
 //! Owns windows of cumulative counters: what ended, and how fast, between two scrapes of one version.
 
+use crate::detect::verdict::NoVerdict;
 use crate::event::{Metrics, Outcome};
 use crate::id::VersionId;
 use crate::stats::histogram::Histogram;
@@ -61,17 +62,22 @@ impl Scrapes {
     }
 
     /// What ended in the window up to the last scrape, and when the window really began (the scrape before it).
-    #[must_use]
-    pub fn over(&self, version: VersionId, window: Span) -> Option<(Totals, SimTime)> {
-        let (now, latest) = self.scrapes.back()?;
-        let latest = latest.get(version.index())?;
+    ///
+    /// # Errors
+    /// When the version was never read, or a counter is less than it was.
+    pub fn over(&self, version: VersionId, window: Span) -> Result<(Totals, SimTime), NoVerdict> {
+        let (now, latest) = self.scrapes.back().ok_or(NoVerdict::Empty)?;
+        let latest = latest.get(version.index()).ok_or(NoVerdict::Empty)?;
         let start = now.minus(window);
         let before = self.scrapes.iter().rev().find(|(at, _)| *at <= start);
-        let Some((at, before)) = before else { return Some((latest.clone(), SimTime::ZERO)) };
-        let Some(before) = before.get(version.index()) else { return Some((latest.clone(), *at)) };
+        let Some((at, before)) = before else { return Ok((latest.clone(), SimTime::ZERO)) };
+        let Some(before) = before.get(version.index()) else { return Ok((latest.clone(), *at)) };
+        let fell = NoVerdict::Undefined("a counter is less than it was");
         let mut ended = latest.ended;
-        ended.iter_mut().zip(before.ended).for_each(|(n, was)| *n = n.saturating_sub(was));
-        let latency = latest.latency.diff(&before.latency)?;
-        Some((Totals { ended, latency }, *at))
+        for (n, was) in ended.iter_mut().zip(before.ended) {
+            *n = n.checked_sub(was).ok_or(fell)?;
+        }
+        let latency = latest.latency.diff(&before.latency).ok_or(fell)?;
+        Ok((Totals { ended, latency }, *at))
     }
 }

@@ -48,7 +48,9 @@ impl Gauges {
             Resource::Memory => self.mean(g, from, |g| ratio(g.memory as f64, self.capacity.memory? as f64)),
             Resource::Cpu => {
                 let same = |rows: &[GaugeRow]| rows.iter().find(|r| r.replica == g.replica).copied();
-                let (at, before) = self.scrapes.iter().find_map(|(at, rows)| Some((*at, same(rows)?)))?;
+                // Other signals may keep older scrapes than this window has.
+                let mut window = self.scrapes.iter().filter(|(at, _)| *at >= from);
+                let (at, before) = window.find_map(|(at, rows)| Some((*at, same(rows)?)))?;
                 let used = Span(g.cpu.0.saturating_sub(before.cpu.0)).as_secs_f64();
                 ratio(used, now.since(at).as_secs_f64() * f64::from(self.capacity.concurrency))
             }

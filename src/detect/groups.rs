@@ -3,6 +3,7 @@
 use crate::detect::Measurement;
 use crate::detect::config::{Disparity, Fairness};
 use crate::detect::labelled::Pair;
+use crate::detect::looks::Surety;
 use crate::detect::ring::{Ring, Slice};
 use crate::detect::verdict::NoVerdict;
 use crate::event::Observations;
@@ -42,17 +43,17 @@ impl Groups {
         self.ring.push(batch.version, Slice { at: batch.scraped_at, from, what: counts });
     }
 
-    /// The groups that differ most, with an interval for the spread of the true rates. `pairs`: the newest labelled answers of the version.
+    /// The groups that differ most, with an interval for the spread of the true rates. `pairs`: labelled answers of the version.
     ///
     /// # Errors
     /// When fewer than two groups have the minimum.
-    pub fn look<'a>(
+    pub fn look(
         &self,
         config: &Fairness,
         version: VersionId,
-        pairs: impl Iterator<Item = &'a Pair>,
+        pairs: &[Pair],
         at: SimTime,
-        confidence: f64,
+        surety: Surety,
     ) -> Result<Measurement, NoVerdict> {
         let mut counts: Counts = vec![Share::default(); config.names.len()];
         let mut from = at;
@@ -64,7 +65,7 @@ impl Groups {
                 }
             }
             Disparity::EqualOpportunity => {
-                for pair in pairs {
+                for pair in pairs.iter().filter(|p| !p.score.is_nan()) {
                     let (class, truth) = pair.classes(config.threshold);
                     let group = config.group(pair.segment).and_then(|g| counts.get_mut(usize::from(g)));
                     if let (true, Some(count)) = (truth, group) {
@@ -74,20 +75,21 @@ impl Groups {
                 }
             }
         }
-        let (values, pair) = spread(&counts, config.min, confidence)?;
+        let (values, pair) = spread(&counts, config.min, surety)?;
         Ok(Measurement { values, from, column: Some(pair.0 * config.names.len() + pair.1) })
     }
 }
 
-/// Value, lower, upper, ratio, n of the smaller group; and which two, the better off first.
-fn spread(counts: &[Share], min: u64, confidence: f64) -> Result<(Vec<f64>, (usize, usize)), NoVerdict> {
+/// Value, lower, upper, ratio (NaN if nobody of either gets class 1), n of the smaller group; and which two, the better off first.
+fn spread(counts: &[Share], min: u64, surety: Surety) -> Result<(Vec<f64>, (usize, usize)), NoVerdict> {
     let groups = counts.iter().enumerate().map(|(group, share)| (group as u32, *share));
     let spread = Spread::of(groups, min).ok_or(NoVerdict::OneGroup)?;
-    let interval = spread.interval(confidence).ok_or(NoVerdict::OneGroup)?;
+    let minus = if surety.exact { Share::minus_exactly } else { Share::minus };
+    let interval = spread.interval_by(surety.confidence, minus).ok_or(NoVerdict::OneGroup)?;
     let ((low, worst), (high, best)) =
         spread.compared.first().zip(spread.compared.last()).ok_or(NoVerdict::OneGroup)?;
     let n = worst.trials.min(best.trials) as f64;
-    let values = vec![spread.difference(), interval.low, interval.high, spread.ratio().unwrap_or(1.0), n];
+    let values = vec![spread.difference(), interval.low, interval.high, spread.ratio().unwrap_or(f64::NAN), n];
     Ok((values, (*high as usize, *low as usize)))
 }
 
@@ -97,11 +99,15 @@ mod tests {
 
     #[test]
     fn a_group_of_three_decides_nothing() {
+        let sure = Surety { confidence: 0.95, exact: false };
         let counts = |counts: &[(u64, u64)]| counts.iter().map(|&(k, n)| Share::new(k, n)).collect::<Vec<_>>();
-        assert_eq!(spread(&counts(&[(3, 3), (50, 100)]), 30, 0.95), Err(NoVerdict::OneGroup));
-        let (values, pair) = spread(&counts(&[(3, 3), (50, 100), (20, 100)]), 30, 0.95).unwrap();
+        assert_eq!(spread(&counts(&[(3, 3), (50, 100)]), 30, sure), Err(NoVerdict::OneGroup));
+        let (values, pair) = spread(&counts(&[(3, 3), (50, 100), (20, 100)]), 30, sure).unwrap();
         assert_eq!(pair, (1, 2));
         assert!((values[0] - 0.3).abs() < 1e-15 && (values[3] - 0.4).abs() < 1e-15, "{values:?}");
         assert!(values[1] > 0.15 && values[2] < 0.45 && values[4] == 100.0, "{values:?}");
+        let exact = spread(&counts(&[(50, 100), (20, 100)]), 30, Surety { exact: true, ..sure }).unwrap().0;
+        assert!(exact[1] < values[1] && exact[2] > values[2], "{exact:?}");
+        assert!(spread(&counts(&[(0, 100), (0, 100)]), 30, sure).unwrap().0[3].is_nan());
     }
 }

@@ -1,5 +1,6 @@
 //! Owns the join of late labels with the scores they are about.
 
+use crate::detect::verdict::NoVerdict;
 use crate::event::{Labels, Observations};
 use crate::id::{SegmentId, VersionId};
 use crate::time::SimTime;
@@ -8,6 +9,13 @@ use std::collections::VecDeque;
 /// Scores of one source that may still get a label. A label that comes after this many newer requests of its source is not
 /// joined. Memory: 24 bytes each.
 const WAITING_MAX: usize = 1 << 20;
+
+/// Of each version so many times the labels of the longest window are kept: so that of a version with most of the traffic there are
+/// those of the time in which one with a thirtieth of it got its window full.
+const BESIDE: usize = 32;
+
+/// But no more than so many, unless one window is longer.
+const KEPT_MAX: usize = 1 << 20;
 
 /// Newest requests of a source that may not have been answered yet.
 const UNDER_WAY_MAX: usize = 1 << 14;
@@ -28,6 +36,8 @@ pub struct Pair {
     pub version: VersionId,
     /// When it did.
     pub ended: SimTime,
+    /// The scrape that brought the label.
+    pub known: SimTime,
     /// The user's segment.
     pub segment: SegmentId,
     /// What it said.
@@ -47,7 +57,7 @@ impl Pair {
 /// By bits: what is NaN equals itself.
 impl PartialEq for Pair {
     fn eq(&self, other: &Self) -> bool {
-        (self.version, self.ended, self.segment) == (other.version, other.ended, other.segment)
+        (self.version, self.ended, self.known, self.segment) == (other.version, other.ended, other.known, other.segment)
             && (self.score.to_bits(), self.label.to_bits()) == (other.score.to_bits(), other.label.to_bits())
     }
 }
@@ -59,21 +69,30 @@ struct Waiting {
     scored: VecDeque<Option<Scored>>,
 }
 
-/// The newest labelled answers of each version. Memory: `keep` × 32 bytes for each version, and the waiting scores.
+/// What was labelled of one version.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Answers {
+    /// In the order labels came.
+    pairs: VecDeque<Pair>,
+    /// When the latest of them was given.
+    latest: SimTime,
+}
+
+/// The newest labelled answers of each version. Memory: 32 bytes × 32 `keep` for each version (32 MB at most, unless `keep`
+/// itself is more), and the waiting scores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labelled {
     /// `None`: nobody asks for labels.
     keep: Option<usize>,
     waiting: Vec<Waiting>,
-    /// In the order labels came.
-    pairs: Vec<VecDeque<Pair>>,
+    answers: Vec<Answers>,
 }
 
 impl Labelled {
-    /// Keeps the newest `keep` labelled answers of each version; `None`: nothing at all, and nothing is joined.
+    /// For windows of up to `keep` labelled answers; `None`: nothing is kept, and nothing is joined.
     #[must_use]
     pub const fn new(keep: Option<usize>) -> Self {
-        Self { keep, waiting: Vec::new(), pairs: Vec::new() }
+        Self { keep, waiting: Vec::new(), answers: Vec::new() }
     }
 
     /// Takes scores that will wait for their labels.
@@ -108,15 +127,17 @@ impl Labelled {
         for (&ordinal, &label) in batch.ordinals.iter().zip(&batch.labels) {
             let place = ordinal.checked_sub(waiting.base).and_then(|at| waiting.scored.get_mut(at as usize));
             let Some(scored) = place.and_then(Option::take) else { continue };
-            if self.pairs.len() <= scored.version.index() {
-                self.pairs.resize_with(scored.version.index() + 1, VecDeque::new);
+            if self.answers.len() <= scored.version.index() {
+                self.answers.resize_with(scored.version.index() + 1, Answers::default);
             }
             let Scored { version, score, segment, ended } = scored;
-            let pair = Pair { version, ended, segment, score: f32::from_bits(score), label };
+            let known = batch.scraped_at;
+            let pair = Pair { version, ended, known, segment, score: f32::from_bits(score), label };
             joined.push(pair);
-            let pairs = &mut self.pairs[version.index()];
+            let Answers { pairs, latest } = &mut self.answers[version.index()];
+            *latest = ended.max(*latest);
             pairs.push_back(pair);
-            if pairs.len() > keep {
+            if pairs.len() > keep.max((keep * BESIDE).min(KEPT_MAX)) {
                 pairs.pop_front();
             }
         }
@@ -129,7 +150,30 @@ impl Labelled {
     }
 
     /// The newest `labels` labelled answers of a version, newest first.
-    pub fn newest(&self, version: VersionId, labels: usize) -> impl Iterator<Item = &Pair> + Clone {
-        self.pairs.get(version.index()).into_iter().flat_map(move |pairs| pairs.iter().rev().take(labels))
+    fn newest(&self, version: VersionId, labels: usize) -> impl Iterator<Item = &Pair> + Clone {
+        self.answers.get(version.index()).into_iter().flat_map(move |a| a.pairs.iter().rev().take(labels))
+    }
+
+    /// The newest `labels` labelled answers of a version; or `beside` another version, those of the same time as that one's
+    /// newest: labelled since the first of them was and answered between the first and the last of them. All that is beside a
+    /// version without labels is its own newest.
+    ///
+    /// # Errors
+    /// When more than a tenth of the other's are later than the last answer here: two versions that do not serve at the same time
+    /// cannot be compared, since what happened in between is not known of one of them.
+    pub fn window(&self, version: VersionId, beside: Option<VersionId>, labels: usize) -> Result<Vec<Pair>, NoVerdict> {
+        let other: Vec<&Pair> = beside.into_iter().flat_map(|other| self.newest(other, labels)).collect();
+        let ended = || other.iter().map(|p| p.ended);
+        let (Some(known), Some(first), Some(last)) =
+            (other.iter().map(|p| p.known).min(), ended().min(), ended().max())
+        else {
+            return Ok(self.newest(version, labels).copied().collect());
+        };
+        let Some(answers) = self.answers.get(version.index()) else { return Ok(Vec::new()) };
+        if ended().filter(|t| *t > answers.latest).count() * 10 > other.len() {
+            return Err(NoVerdict::Alone);
+        }
+        let since = answers.pairs.iter().rev().take_while(|p| p.known >= known);
+        Ok(since.filter(|p| (first..=last).contains(&p.ended)).copied().collect())
     }
 }

@@ -3,6 +3,7 @@
 use crate::detect::Measurement;
 use crate::detect::config::{Estimated, Quality};
 use crate::detect::labelled::Pair;
+use crate::detect::looks::Surety;
 use crate::detect::ring::{Ring, Slice};
 use crate::detect::service::share;
 use crate::detect::verdict::NoVerdict;
@@ -20,19 +21,19 @@ use crate::time::{SimTime, Span};
 ///
 /// # Errors
 /// When there are fewer than `min`, or only one class.
-pub fn labelled<'a>(
+pub fn labelled(
     measure: Quality,
-    pairs: impl Iterator<Item = &'a Pair>,
+    pairs: &[Pair],
     min: usize,
     threshold: f64,
-    confidence: f64,
+    surety: Surety,
 ) -> Result<Measurement, NoVerdict> {
-    let pairs: Vec<&Pair> = pairs.filter(|p| !p.score.is_nan() && !p.label.is_nan()).collect();
+    let pairs: Vec<&Pair> = pairs.iter().filter(|p| !p.score.is_nan() && !p.label.is_nan()).collect();
     let from = pairs.iter().map(|p| p.ended).min().ok_or(NoVerdict::Empty)?;
     if pairs.len() < min {
         return Err(NoVerdict::TooFew { got: pairs.len() as u64, need: min as u64 });
     }
-    let n = pairs.len() as f64;
+    let (n, confidence) = (pairs.len() as f64, surety.confidence);
     let confusion = || {
         let mut counts = Confusion::default();
         for pair in &pairs {
@@ -44,7 +45,7 @@ pub fn labelled<'a>(
     let values = match measure {
         Quality::Accuracy => {
             let right = confusion().accuracy();
-            share(right.events, right.trials, confidence).ok_or(NoVerdict::Empty)?
+            share(right.events, right.trials, surety).ok_or(NoVerdict::Empty)?
         }
         Quality::F1 => {
             let counts = confusion();
@@ -62,11 +63,14 @@ pub fn labelled<'a>(
             let mut counts = CalibrationBins::equal_width(bins).ok_or(NoVerdict::Empty)?;
             pairs.iter().for_each(|p| counts.add(f64::from(p.score), p.label >= 0.5));
             // Scores that are no probabilities can promise nothing.
-            let brier = counts.brier().ok_or(NoVerdict::NotFinite)?;
+            let brier = counts.brier().ok_or(NoVerdict::Undefined("scores are no probabilities"))?;
+            if counts.rows() < min as u64 {
+                return Err(NoVerdict::TooFew { got: counts.rows(), need: min as u64 });
+            }
             let ece = counts.expected_calibration_error().unwrap_or(f64::NAN);
             let around = counts.brier_interval(confidence);
             let Interval { low, high } = around.unwrap_or(Interval { low: 0.0, high: 1.0 });
-            let p = counts.spiegelhalter().map_or(1.0, |test| test.p);
+            let p = counts.spiegelhalter().map_or(f64::NAN, |test| test.p);
             vec![brier.score, low, high, ece, p, counts.rows() as f64]
         }
     };
@@ -154,7 +158,7 @@ impl OutcomeSums {
     pub fn take(&mut self, batch: &Outcomes) {
         let Some(from) = batch.ended.iter().copied().min() else { return };
         let mut sum = OutcomeSum::default();
-        for &value in &batch.values {
+        for &value in batch.values.iter().filter(|value| !value.is_nan()) {
             sum.summary.add(f64::from(value));
             sum.ones += u64::from(value == 1.0);
             sum.amounts += u64::from(value != 0.0 && value != 1.0);
@@ -172,7 +176,7 @@ impl OutcomeSums {
         window: Span,
         min: usize,
         at: SimTime,
-        confidence: f64,
+        surety: Surety,
     ) -> Result<Measurement, NoVerdict> {
         let slices = self.ring.over(version, window, at);
         let from = slices.clone().map(|s| s.from).min().ok_or(NoVerdict::Empty)?;
@@ -187,9 +191,9 @@ impl OutcomeSums {
             return Err(NoVerdict::TooFew { got: n, need: min as u64 });
         }
         let values = if all.amounts == 0 {
-            share(all.ones, n, confidence).ok_or(NoVerdict::Empty)?
+            share(all.ones, n, surety).ok_or(NoVerdict::Empty)?
         } else {
-            let interval = all.summary.mean_interval(confidence).ok_or(NoVerdict::TooFew { got: n, need: 2 })?;
+            let interval = all.summary.mean_interval(surety.confidence).ok_or(NoVerdict::TooFew { got: n, need: 2 })?;
             vec![all.summary.mean().unwrap_or(f64::NAN), interval.low, interval.high, n as f64]
         };
         Ok(Measurement { values, from, column: None })

@@ -31,7 +31,7 @@ pub mod service;
 pub mod two_sample;
 pub mod verdict;
 
-use crate::detect::config::{Columns, Disparity, Level, Reference, SignalConfig, SignalKind};
+use crate::detect::config::{Columns, Defect, Disparity, Level, Reference, SignalConfig, SignalKind};
 use crate::detect::counters::Scrapes;
 use crate::detect::gauges::Gauges;
 use crate::detect::groups::Groups;
@@ -45,6 +45,7 @@ use crate::event::{Input, Observations};
 use crate::id::VersionId;
 use crate::rng::{Seed, Stream};
 use crate::time::{SimTime, Span};
+use std::ops::Range;
 
 /// One measurement of a signal: its fields in the order of [`SignalKind::fields`], NaN where there is no value, and the
 /// time its evidence begins.
@@ -172,12 +173,37 @@ impl Detectors {
         baseline: VersionId,
         at: SimTime,
     ) -> Result<Measurement, NoVerdict> {
+        self.count(signal, version, |this, k| this.measure(signal, version, baseline, None, at, k))
+    }
+
+    /// Looks at a signal for the baseline as of the scrape at `at`, to be set beside the measurement of `candidate`: a window that
+    /// is counted in labels is of the same time.
+    ///
+    /// # Errors
+    /// The reason why there is no measurement.
+    pub fn look_beside(
+        &mut self,
+        signal: usize,
+        baseline: VersionId,
+        candidate: VersionId,
+        at: SimTime,
+    ) -> Result<Measurement, NoVerdict> {
+        self.count(signal, baseline, |this, k| this.measure(signal, baseline, baseline, Some(candidate), at, k))
+    }
+
+    /// A look with its number: how many of this signal and version had a verdict, and this one.
+    fn count(
+        &mut self,
+        signal: usize,
+        version: VersionId,
+        look: impl FnOnce(&mut Self, u64) -> Result<Measurement, NoVerdict>,
+    ) -> Result<Measurement, NoVerdict> {
         let looks = self.looks.get_mut(signal).ok_or(NoVerdict::Empty)?;
         if looks.len() <= version.index() {
             looks.resize(version.index() + 1, 0);
         }
         let k = looks[version.index()] + 1;
-        let found = self.measure(signal, version, baseline, at, k)?;
+        let found = look(self, k)?;
         self.looks[signal][version.index()] = k;
         Ok(found)
     }
@@ -187,59 +213,55 @@ impl Detectors {
         signal: usize,
         version: VersionId,
         baseline: VersionId,
+        beside: Option<VersionId>,
         at: SimTime,
         k: u64,
     ) -> Result<Measurement, NoVerdict> {
-        let confidence = |level: &Level| level.looks.confidence(level.confidence, k);
+        let surety = |level: &Level| level.at(k);
         match &self.signals[signal].kind {
             SignalKind::LatencyQuantile { quantile, window, level } => {
-                service::latency(&self.scrapes, version, *quantile, *window, confidence(level))
+                service::latency(&self.scrapes, version, *quantile, *window, surety(level).confidence)
             }
-            SignalKind::ErrorRate { window, level } => {
-                service::errors(&self.scrapes, version, *window, confidence(level))
-            }
+            SignalKind::ErrorRate { window, level } => service::errors(&self.scrapes, version, *window, surety(level)),
             SignalKind::BurnRate(burn) => service::burn(&self.scrapes, version, burn),
             SignalKind::Saturation { of, window } => service::saturation(&self.gauges, version, *of, *window),
             SignalKind::DataQuality(config) => {
-                let needs = match config.defect {
-                    config::Defect::Missing | config::Defect::Schema => None,
-                    config::Defect::OutOfRange | config::Defect::Unseen => Some(config.reference),
-                };
-                let sides = self.sides(version, baseline, config.window, config.reference, config.min, at, needs)?;
+                if config.defect == Defect::Schema {
+                    let window = Side::Recent(version, config.window);
+                    return quality::schema(config, &self.rows, window, at, surety(&config.level));
+                }
+                let reference = Some(config.reference).filter(|_| config.defect.is_relative());
                 let places = config.of.places(self.width);
-                quality::look(config, &self.rows, sides, places, at, confidence(&config.level))
+                let sides = self.sides([version, baseline], config.window, reference, config.min, &places, at)?;
+                quality::look(config, &self.rows, sides, places, at, surety(&config.level))
             }
             SignalKind::Labelled { measure, labels, min, threshold, level } => {
-                let pairs = self.labelled.newest(version, *labels);
-                measures::labelled(*measure, pairs, *min, *threshold, confidence(level))
+                let pairs = self.labelled.window(version, beside, *labels)?;
+                measures::labelled(*measure, &pairs, *min, *threshold, surety(level))
             }
             SignalKind::Estimate { measure, window, min, level, .. } => match &self.own[signal] {
-                Own::Estimates(e) => e.look(*measure, version, *window, *min, at, confidence(level)),
+                Own::Estimates(e) => e.look(*measure, version, *window, *min, at, surety(level).confidence),
                 _ => Err(NoVerdict::Empty),
             },
             SignalKind::Fairness(config) => match &self.own[signal] {
                 Own::Groups(groups) => {
-                    let pairs = self.labelled.newest(version, config.labels);
-                    groups.look(config, version, pairs, at, confidence(&config.level))
+                    let pairs = match config.disparity {
+                        Disparity::EqualOpportunity => self.labelled.window(version, beside, config.labels)?,
+                        Disparity::DemographicParity => Vec::new(),
+                    };
+                    groups.look(config, version, &pairs, at, surety(&config.level))
                 }
                 _ => Err(NoVerdict::Empty),
             },
             SignalKind::Outcome { window, min, level, .. } => match &self.own[signal] {
-                Own::Outcomes(sums) => sums.look(version, *window, *min, at, confidence(level)),
+                Own::Outcomes(sums) => sums.look(version, *window, *min, at, surety(level)),
                 _ => Err(NoVerdict::Empty),
             },
             SignalKind::Comparison(config) => {
                 let config = config.clone();
-                let sides = self.sides(
-                    version,
-                    baseline,
-                    config.window,
-                    config.reference,
-                    config.min,
-                    at,
-                    Some(config.reference),
-                )?;
                 let places = config.of.places(self.width);
+                let reference = Some(config.reference);
+                let sides = self.sides([version, baseline], config.window, reference, config.min, &places, at)?;
                 let Own::Draws(draws) = &mut self.own[signal] else { return Err(NoVerdict::Empty) };
                 // What is drawn at a look does not depend on how much earlier looks drew.
                 draws.seek(k << 32 | (version.index() as u64) << 56);
@@ -255,41 +277,33 @@ impl Detectors {
         }
     }
 
-    /// The two sides of a comparison, (window, reference), if both have `min` rows. `needs`: the reference, where it is needed.
-    #[expect(clippy::too_many_arguments, reason = "what a comparison is about, in one place")]
+    /// The two sides of a comparison, (window, reference), if both have `min` rows; without a reference the window twice.
     fn sides(
         &self,
-        version: VersionId,
-        baseline: VersionId,
+        [version, baseline]: [VersionId; 2],
         window: Span,
-        reference: Reference,
+        reference: Option<Reference>,
         min: usize,
+        columns: &Range<usize>,
         at: SimTime,
-        needs: Option<Reference>,
     ) -> Result<(Side, Side), NoVerdict> {
         let a = Side::Recent(version, window);
         let b = match reference {
             // Compared with itself a version never differs: that is no measurement.
-            Reference::Baseline if version == baseline && needs.is_some() => return Err(NoVerdict::Itself),
-            Reference::Baseline => Side::Recent(baseline, window),
-            Reference::First(span) => Side::First(None, span),
-            Reference::Own(span) => Side::First(Some(version), span),
+            Some(Reference::Baseline) if version == baseline => return Err(NoVerdict::Itself),
+            Some(Reference::Baseline) => Side::Recent(baseline, window),
+            Some(Reference::First(span)) => Side::First(None, span),
+            Some(Reference::Own(span)) => Side::First(Some(version), span),
+            None => a,
         };
+        let rows = |side| self.rows.extent(side, columns, at).0 as u64;
         let need = min as u64;
-        let got = self.rows.extent(a, at).0 as u64;
-        if got == 0 {
-            return Err(NoVerdict::Empty);
+        match (rows(a), rows(b)) {
+            (0, _) => Err(NoVerdict::Empty),
+            (got, _) if got < need => Err(NoVerdict::TooFew { got, need }),
+            (_, got) if got < need => Err(NoVerdict::NoReference { got, need }),
+            _ => Ok((a, b)),
         }
-        if got < need {
-            return Err(NoVerdict::TooFew { got, need });
-        }
-        if needs.is_some() {
-            let got = self.rows.extent(b, at).0 as u64;
-            if got < need {
-                return Err(NoVerdict::NoReference { got, need });
-            }
-        }
-        Ok((a, b))
     }
 }
 
@@ -317,7 +331,8 @@ fn rows(signals: &[SignalConfig], width: usize) -> Rows {
             fixed.push(span);
         }
     }
-    Rows::new(wanted, joint, keep, &firsts, owns)
+    let features = signals.iter().any(|signal| signal.kind.reads_features());
+    Rows::new(wanted, joint, features, keep, &firsts, owns)
 }
 
 fn own(signal: &SignalConfig, seed: Seed) -> Own {

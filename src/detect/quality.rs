@@ -2,60 +2,99 @@
 
 use crate::detect::Measurement;
 use crate::detect::config::{DataQuality, Defect};
+use crate::detect::looks::Surety;
 use crate::detect::rows::{Rows, Side};
+use crate::detect::service;
 use crate::detect::verdict::NoVerdict;
 use crate::stats::data_quality::{CATEGORIES_MAX, Expected};
-use crate::stats::proportion::wilson;
 use crate::time::SimTime;
+use std::ops::Range;
 
-/// Looks at the columns in `places`; the worst of them is the measurement: the one with the largest lower limit. The interval's
-/// error is divided by the number of columns (Bonferroni).
+/// How many rows of a window are of another schema; at least `min` rows of any.
 ///
 /// # Errors
-/// When no column can be judged.
+/// When there are fewer.
+pub fn schema(
+    config: &DataQuality,
+    rows: &Rows,
+    window: Side,
+    at: SimTime,
+    surety: Surety,
+) -> Result<Measurement, NoVerdict> {
+    let (foreign, all, from) = rows.foreign(window, at);
+    let (got, need) = (all as u64, config.min as u64);
+    if got > 0 && got < need {
+        return Err(NoVerdict::TooFew { got, need });
+    }
+    let values = service::share(foreign as u64, got, surety).ok_or(NoVerdict::Empty)?;
+    Ok(Measurement { values, from, column: None })
+}
+
+/// Looks at the columns in `places`; the worst of them is the measurement: the one with the largest lower limit. The interval's
+/// error is divided by the number of columns (Bonferroni). A column of which the reference says nothing is left out.
+///
+/// # Errors
+/// When a column cannot be judged that the reference has, or when none is left.
 pub fn look(
     config: &DataQuality,
     rows: &Rows,
-    (window, reference): (Side, Side),
-    places: std::ops::Range<usize>,
+    sides: (Side, Side),
+    places: Range<usize>,
     at: SimTime,
-    confidence: f64,
+    surety: Surety,
 ) -> Result<Measurement, NoVerdict> {
-    let (n, from) = rows.extent(window, at);
-    if config.defect == Defect::Schema {
-        let foreign = rows.foreign(window, at);
-        return share(foreign as u64, (n + foreign) as u64, confidence, from, None).ok_or(NoVerdict::Empty);
-    }
-    let columns = places.len().max(1) as f64;
-    let confidence = 1.0 - (1.0 - confidence) / columns;
-    let judged = places.clone().filter_map(|column| {
+    let (n, from) = rows.extent(sides.0, &places, at);
+    let surety = surety.among(places.len());
+    let several = places.len() > 1;
+    let mut worst: Option<Measurement> = None;
+    let mut reason = NoVerdict::AllMissing;
+    for column in places.clone() {
         let place = column - places.start;
-        let present = rows.runs(column, window, at);
-        let there: usize = present.iter().map(|run| run.len()).sum();
-        let (bad, all) = match config.defect {
-            Defect::Missing => (n - there, n),
-            Defect::OutOfRange => {
-                let healthy = rows.runs(column, reference, at);
-                let low = healthy.iter().filter_map(|run| run.first()).copied().min_by(f32::total_cmp)?;
-                let high = healthy.iter().filter_map(|run| run.last()).copied().max_by(f32::total_cmp)?;
-                let outside =
-                    |run: &&[f32]| run.partition_point(|&x| x < low) + run.len() - run.partition_point(|&x| x <= high);
-                (present.iter().map(outside).sum(), there)
+        let (bad, all) = match count(config, rows, column, sides, n, at) {
+            Ok((_, got)) if got < config.min => {
+                let why = match got as u64 {
+                    0 => NoVerdict::AllMissing,
+                    got => NoVerdict::TooFew { got, need: config.min as u64 },
+                };
+                return Err(if several { NoVerdict::Column { place, why: why.kind() } } else { why });
             }
-            Defect::Unseen => {
-                let known = Expected::categories_of(&rows.runs(column, reference, at).concat(), CATEGORIES_MAX)?;
-                (present.iter().flat_map(|run| run.iter()).filter(|x| !known.allows(**x)).count(), there)
+            Ok(counts) => counts,
+            Err(why) => {
+                reason = why;
+                continue;
             }
-            Defect::Schema => return None,
         };
-        share(bad as u64, all as u64, confidence, from, Some(place))
-    });
-    judged.max_by(|a, b| a.values[1].total_cmp(&b.values[1])).ok_or(NoVerdict::AllMissing)
+        let Some(values) = service::share(bad as u64, all as u64, surety) else { continue };
+        if worst.as_ref().is_none_or(|w| values[1] > w.values[1]) {
+            worst = Some(Measurement { values, from, column: Some(place) });
+        }
+    }
+    worst.ok_or(reason)
 }
 
-/// `bad` of `all` with its interval.
-fn share(bad: u64, all: u64, confidence: f64, from: SimTime, column: Option<usize>) -> Option<Measurement> {
-    let interval = wilson(bad, all, confidence)?;
-    let values = vec![bad as f64 / all as f64, interval.low, interval.high, all as f64];
-    Some(Measurement { values, from, column })
+/// How many values of a column are bad, of how many; or why the reference does not say what is good.
+fn count(
+    config: &DataQuality,
+    rows: &Rows,
+    column: usize,
+    (window, reference): (Side, Side),
+    n: usize,
+    at: SimTime,
+) -> Result<(usize, usize), NoVerdict> {
+    let present = rows.runs(column, window, at);
+    let there: usize = present.iter().map(|run| run.len()).sum();
+    if config.defect == Defect::Missing {
+        return Ok((n - there, n));
+    }
+    let (got, need) = (rows.present(column, reference, at) as u64, config.min as u64);
+    if got < need {
+        return Err(NoVerdict::NoReference { got, need });
+    }
+    let reference = rows.runs(column, reference, at);
+    let healthy = match config.defect {
+        Defect::Unseen => Expected::categories_of(&reference.concat(), CATEGORIES_MAX)
+            .ok_or(NoVerdict::Undefined("the reference has more than 1000 distinct values: no categories"))?,
+        _ => Expected::range_of(&reference).ok_or(NoVerdict::NotFinite)?,
+    };
+    Ok((present.iter().map(|run| healthy.unexpected(run)).sum(), there))
 }

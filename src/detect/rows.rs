@@ -10,15 +10,17 @@ use crate::stats::ks::{KsScratch, KsTest, statistic_chunks};
 use crate::stats::psi::Edges;
 use crate::time::{SimTime, Span};
 use std::collections::VecDeque;
+use std::ops::Range;
 
-/// One scrape's rows of one version: wanted columns, each sorted, missing values left out. The score is the last column.
+/// One scrape's rows of one version: wanted columns, each sorted, missing values left out. The score is the last column. Of rows
+/// of another schema only the score is kept.
 #[derive(Debug, Clone, PartialEq)]
 struct Chunk {
     at: SimTime,
     from: SimTime,
     rows: usize,
-    /// Rows of another schema, of which nothing else is kept.
-    foreign: usize,
+    /// Of another schema: features are not those that are known here.
+    foreign: bool,
     columns: Vec<Vec<f32>>,
     /// The same columns with rows side by side, missing values kept, as bits (one that is missing equals itself); only where a
     /// signal looks at several columns at once.
@@ -30,7 +32,7 @@ struct Chunk {
 struct Fixed {
     of: Option<VersionId>,
     span: Span,
-    /// The scrape before the first rows.
+    /// When the earliest of the first rows was answered.
     start: Option<SimTime>,
     chunks: Vec<Chunk>,
     closed: bool,
@@ -43,12 +45,13 @@ impl Fixed {
         Self { of, span, start: None, chunks: Vec::new(), closed: false, bins: Vec::new() }
     }
 
-    fn take(&mut self, chunk: &Chunk, before: SimTime) {
+    /// The first scrape with rows belongs to it, however short the span.
+    fn take(&mut self, chunk: &Chunk) {
         if self.closed {
             return;
         }
-        let end = *self.start.get_or_insert(before) + self.span;
-        if chunk.at <= end {
+        let end = *self.start.get_or_insert(chunk.from) + self.span;
+        if chunk.at <= end || self.chunks.iter().all(|c| c.at == chunk.at) {
             self.chunks.push(chunk.clone());
         } else {
             self.closed = true;
@@ -62,13 +65,12 @@ pub struct Rows {
     wanted: Vec<bool>,
     /// Columns that are looked at row by row.
     joint: Vec<bool>,
+    /// Whether log rows carry features.
+    features: bool,
     keep: Span,
     by_version: Vec<VecDeque<Chunk>>,
     fixed: Vec<Fixed>,
     own: Vec<Span>,
-    /// The scrape of the latest batch, and the one before it.
-    current: SimTime,
-    last: SimTime,
 }
 
 /// One side of a comparison.
@@ -83,31 +85,41 @@ pub enum Side {
 impl Rows {
     /// Windows over `wanted` columns (features in order, then the score), some of them `joint` (rows side by side), kept for
     /// `keep`, with fixed references of the given lengths: of all traffic (`firsts`) and of each version's own (`own`).
+    /// `features`: whether log rows carry features.
     #[must_use]
-    pub fn new(wanted: Vec<bool>, joint: Vec<bool>, keep: Span, firsts: &[Span], own: Vec<Span>) -> Self {
+    pub fn new(
+        wanted: Vec<bool>,
+        joint: Vec<bool>,
+        features: bool,
+        keep: Span,
+        firsts: &[Span],
+        own: Vec<Span>,
+    ) -> Self {
         let fixed = firsts.iter().map(|&span| Fixed::new(None, span)).collect();
-        Self { wanted, joint, keep, by_version: Vec::new(), fixed, own, current: SimTime::ZERO, last: SimTime::ZERO }
+        Self { wanted, joint, features, keep, by_version: Vec::new(), fixed, own }
     }
 
-    /// Takes one batch. Of batches whose columns do not fit, being of another schema, only the number of rows is kept.
+    /// Takes one batch. Of one whose features do not fit, being of another schema, the scores are kept.
     pub fn take(&mut self, batch: &Observations) {
         let features = self.wanted.len().saturating_sub(1);
-        let reads_features = self.wanted.iter().take(features).any(|&w| w);
         if !self.wanted.contains(&true) || batch.ordinals.is_empty() {
             return;
         }
-        let foreign = reads_features && batch.features.len() != features;
-        let values = |i: usize| if i == features { &batch.scores } else { &batch.features[i] };
-        let column = |i: usize| if self.wanted[i] && !foreign { sorted(values(i)) } else { Vec::new() };
-        let bits = |i: usize| match self.joint[i] && !foreign {
-            true => values(i).iter().map(|x| x.to_bits()).collect(),
-            false => Vec::new(),
+        let foreign = self.features && batch.features.len() != features;
+        let values = |i: usize| match i == features {
+            true => Some(&batch.scores),
+            false => batch.features.get(i).filter(|_| !foreign),
+        };
+        let column = |i: usize| values(i).filter(|_| self.wanted[i]).map_or(Vec::new(), |v| sorted(v));
+        let bits = |i: usize| match values(i).filter(|_| self.joint[i]) {
+            Some(values) => values.iter().map(|x| x.to_bits()).collect(),
+            None => Vec::new(),
         };
         let chunk = Chunk {
             at: batch.scraped_at,
             from: batch.ended.iter().copied().min().unwrap_or(batch.scraped_at),
-            rows: if foreign { 0 } else { batch.ordinals.len() },
-            foreign: if foreign { batch.ordinals.len() } else { 0 },
+            rows: batch.ordinals.len(),
+            foreign,
             columns: (0..=features).map(column).collect(),
             joint: (0..=features).map(bits).collect(),
         };
@@ -116,12 +128,8 @@ impl Rows {
                 self.fixed.push(Fixed::new(Some(batch.version), span));
             }
         }
-        // A batch holds what ended since the scrape before.
-        if batch.scraped_at > self.current {
-            self.last = std::mem::replace(&mut self.current, batch.scraped_at);
-        }
         for fixed in self.fixed.iter_mut().filter(|f| f.of.is_none_or(|v| v == batch.version)) {
-            fixed.take(&chunk, self.last);
+            fixed.take(&chunk);
         }
         let place = batch.version.index();
         if self.by_version.len() <= place {
@@ -150,18 +158,32 @@ impl Rows {
         }
     }
 
-    /// Rows on a side, and the time from which they come.
-    #[must_use]
-    pub fn extent(&self, side: Side, now: SimTime) -> (usize, SimTime) {
-        let chunks = self.chunks(side, now);
-        let from = chunks.iter().map(|c| c.from).min().unwrap_or(now);
-        (chunks.iter().map(|c| c.rows).sum(), from)
+    /// The scrapes of a side whose rows have all of these columns.
+    fn fitting(&self, side: Side, columns: &Range<usize>, now: SimTime) -> impl Iterator<Item = &Chunk> {
+        let reads_features = columns.start + 1 < self.wanted.len();
+        self.chunks(side, now).into_iter().filter(move |c| !(c.foreign && reads_features))
     }
 
-    /// Rows of another schema on a side.
+    /// Rows on a side that have these columns, and the time from which they come.
     #[must_use]
-    pub fn foreign(&self, side: Side, now: SimTime) -> usize {
-        self.chunks(side, now).iter().map(|c| c.foreign).sum()
+    pub fn extent(&self, side: Side, columns: &Range<usize>, now: SimTime) -> (usize, SimTime) {
+        let each = self.fitting(side, columns, now).map(|c| (c.rows, c.from));
+        each.fold((0, now), |(rows, from), (more, since)| (rows + more, from.min(since)))
+    }
+
+    /// Rows of another schema on a side, of how many in all, and the time from which they come.
+    #[must_use]
+    pub fn foreign(&self, side: Side, now: SimTime) -> (usize, usize, SimTime) {
+        let each = self.chunks(side, now).into_iter();
+        each.fold((0, 0, now), |(foreign, all, from), c| {
+            (foreign + if c.foreign { c.rows } else { 0 }, all + c.rows, from.min(c.from))
+        })
+    }
+
+    /// How many values of one column are there on a side.
+    #[must_use]
+    pub fn present(&self, column: usize, side: Side, now: SimTime) -> usize {
+        self.chunks(side, now).iter().filter_map(|c| c.columns.get(column)).map(Vec::len).sum()
     }
 
     /// The values of one column on a side that are there, in sorted runs.
@@ -178,8 +200,8 @@ impl Rows {
 
     /// The rows of a side, column by column, NaN where a value is missing: only of joint columns.
     #[must_use]
-    pub fn rows(&self, columns: std::ops::Range<usize>, side: Side, now: SimTime) -> Vec<Vec<f64>> {
-        let chunks = self.chunks(side, now);
+    pub fn rows(&self, columns: Range<usize>, side: Side, now: SimTime) -> Vec<Vec<f64>> {
+        let chunks: Vec<&Chunk> = self.fitting(side, &columns, now).collect();
         let column = |i: usize| {
             let bits = chunks.iter().filter_map(|c| c.joint.get(i)).flatten();
             bits.map(|&x| f64::from(f32::from_bits(x))).collect()
@@ -304,7 +326,7 @@ mod tests {
             let edges = Edges::from_sorted(&all, 10).expect("a reference");
             let mut naive = vec![0; edges.bins()];
             edges.count_into(&values, &mut naive);
-            let chunk = |v: &[f32]| Chunk { at: SimTime::ZERO, from: SimTime::ZERO, rows: v.len(), columns: vec![sorted(v)], foreign: 0, joint: Vec::new() };
+            let chunk = |v: &[f32]| Chunk { at: SimTime::ZERO, from: SimTime::ZERO, rows: v.len(), columns: vec![sorted(v)], foreign: false, joint: Vec::new() };
             let (a, b) = (chunk(&values[..cut]), chunk(&values[cut..]));
             prop_assert_eq!(count(&[&a, &b], 0, &edges), Some(naive));
         }

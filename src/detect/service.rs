@@ -4,14 +4,15 @@ use crate::detect::Measurement;
 use crate::detect::config::{BurnRate, Resource};
 use crate::detect::counters::{Scrapes, Totals};
 use crate::detect::gauges::Gauges;
+use crate::detect::looks::Surety;
 use crate::detect::verdict::NoVerdict;
 use crate::id::VersionId;
-use crate::stats::proportion::wilson;
-use crate::stats::two_sided_z;
+use crate::stats::proportion::{clopper_pearson, wilson};
+use crate::stats::quantile::ranks_around;
 use crate::time::Span;
 
-/// A latency quantile in seconds, with the interval between the order statistics whose ranks lie a normal deviate around it
-/// (David and Nagaraja, Order Statistics, 2003, 7.1). An upper rank beyond the sample gives infinity.
+/// A latency quantile in seconds, with the interval between two order statistics ([`ranks_around`]). A rank below the sample gives
+/// 0, one beyond it infinity.
 ///
 /// # Errors
 /// When nothing was answered.
@@ -22,14 +23,13 @@ pub fn latency(
     window: Span,
     confidence: f64,
 ) -> Result<Measurement, NoVerdict> {
-    let (totals, from) = scrapes.over(version, window).ok_or(NoVerdict::Empty)?;
-    let n = totals.latency.count() as f64;
-    let seconds = |q: f64| totals.latency.quantile(q).map(|ns| ns / 1e9);
-    let value = seconds(quantile).ok_or(NoVerdict::Empty)?;
-    let reach = two_sided_z(confidence).unwrap_or(f64::INFINITY) * (quantile * (1.0 - quantile) / n).sqrt();
-    let lower = if quantile - reach < 0.0 { Some(0.0) } else { seconds(quantile - reach) };
-    let upper = if quantile + reach > 1.0 { Some(f64::INFINITY) } else { seconds(quantile + reach) };
-    let values = vec![value, lower.unwrap_or(0.0), upper.unwrap_or(f64::INFINITY), n];
+    let (totals, from) = scrapes.over(version, window)?;
+    let n = totals.latency.count();
+    let value = totals.latency.quantile(quantile).ok_or(NoVerdict::Empty)?;
+    let (low, high) = ranks_around(n, quantile, confidence).unwrap_or((0, n + 1));
+    let lower = totals.latency.at_rank(low).unwrap_or(0.0);
+    let upper = totals.latency.at_rank(high).unwrap_or(f64::INFINITY);
+    let values = vec![value / 1e9, lower / 1e9, upper / 1e9, n as f64];
     Ok(Measurement { values, from, column: None })
 }
 
@@ -37,36 +37,40 @@ pub fn latency(
 ///
 /// # Errors
 /// When no request ended.
-pub fn errors(scrapes: &Scrapes, version: VersionId, window: Span, confidence: f64) -> Result<Measurement, NoVerdict> {
-    let (totals, from) = scrapes.over(version, window).ok_or(NoVerdict::Empty)?;
-    let values = share(totals.failed(), totals.requests(), confidence).ok_or(NoVerdict::Empty)?;
+pub fn errors(scrapes: &Scrapes, version: VersionId, window: Span, surety: Surety) -> Result<Measurement, NoVerdict> {
+    let (totals, from) = scrapes.over(version, window)?;
+    let values = share(totals.failed(), totals.requests(), surety).ok_or(NoVerdict::Empty)?;
     Ok(Measurement { values, from, column: None })
 }
 
-/// `events` of `all` with Wilson's interval: value, lower, upper, n.
+/// `events` of `all` with Wilson's interval, or where it must hold exactly that of Clopper and Pearson: value, lower, upper, n.
 #[must_use]
-pub fn share(events: u64, all: u64, confidence: f64) -> Option<Vec<f64>> {
-    let interval = wilson(events, all, confidence)?;
+pub fn share(events: u64, all: u64, surety: Surety) -> Option<Vec<f64>> {
+    let interval = if surety.exact { clopper_pearson } else { wilson };
+    let interval = interval(events, all, surety.confidence)?;
     Some(vec![events as f64 / all as f64, interval.low, interval.high, all as f64])
 }
 
 /// The burn of an error budget: ratio, long, short, n.
 ///
 /// # Errors
-/// When fewer requests ended in the long window than the guard asks for. A short window without any burns nothing.
+/// When fewer requests ended in the long window than the guard asks for, or none in the short one: no traffic is not health.
 pub fn burn(scrapes: &Scrapes, version: VersionId, burn: &BurnRate) -> Result<Measurement, NoVerdict> {
     let rate = |totals: &Totals| {
         let slow = burn.slower_than.map_or(0, |limit| totals.latency.count_above(limit.0));
         let (bad, all) = (totals.failed() + slow, totals.requests());
         // In this order: a share equal to factor × (1 − SLO) is not above it, to the last bit.
-        if all == 0 { 0.0 } else { bad as f64 / all as f64 }
+        bad as f64 / all as f64
     };
-    let (long, from) = scrapes.over(version, burn.long).ok_or(NoVerdict::Empty)?;
+    let (long, from) = scrapes.over(version, burn.long)?;
     let n = long.requests();
     if n < burn.min {
         return Err(NoVerdict::TooFew { got: n, need: burn.min });
     }
-    let (short, _) = scrapes.over(version, burn.short).ok_or(NoVerdict::Empty)?;
+    let (short, _) = scrapes.over(version, burn.short)?;
+    if short.requests() == 0 {
+        return Err(NoVerdict::TooFew { got: 0, need: 1 });
+    }
     let budget = 1.0 - burn.slo;
     let (long, short) = (rate(&long), rate(&short));
     let limit = burn.factor * budget;

@@ -36,6 +36,15 @@ pub enum NoVerdict {
     Itself,
     /// Fewer than two groups have the minimum.
     OneGroup,
+    /// One of several columns cannot be judged, and so none: a verdict about the others would hide it.
+    Column {
+        /// Which, by place among those of the signal.
+        place: usize,
+        /// The reason.
+        why: &'static str,
+    },
+    /// Beside it there is nothing of the same time.
+    Alone,
     /// The test is not defined for what was observed.
     Undefined(&'static str),
     /// The telemetry of this scrape did not arrive.
@@ -56,6 +65,7 @@ impl From<two_sample::NoVerdict> for NoVerdict {
             Why::Infinite { .. } => Self::NotFinite,
             Why::NoSpread => Self::NoSpread,
             Why::NoBandwidth => Self::Undefined("the median distance is 0: give a bandwidth"),
+            Why::Sparse => Self::Undefined("nearly every value is a category of its own: take another binning"),
             Why::Noise => Self::Undefined("both sides are constant, where Kayenta adds random noise"),
             Why::Shape => Self::Undefined("the two sides do not have the same columns"),
             Why::Parameter { .. } => Self::Undefined("a parameter is out of its range"),
@@ -78,7 +88,8 @@ impl NoVerdict {
             Self::OneClass => "one class only",
             Self::Itself => "compared with itself",
             Self::OneGroup => "no two groups large enough",
-            Self::Undefined(why) => why,
+            Self::Column { why, .. } | Self::Undefined(why) => why,
+            Self::Alone => "nothing of the same time beside it",
             Self::Gap => "telemetry missing",
         }
     }
@@ -90,6 +101,8 @@ impl fmt::Display for NoVerdict {
             Self::TooFew { got, need } | Self::NoReference { got, need } => {
                 write!(f, "{} ({got} of {need})", self.kind())
             }
+            // By its name: `SignalConfig::reason`.
+            Self::Column { place, why } => write!(f, "{why} (column {})", place + 1),
             _ => f.write_str(self.kind()),
         }
     }

@@ -242,6 +242,7 @@ impl Plant {
             segments: names.map(|n| n.segments.as_slice()),
             outcomes: names.map(|n| n.outcomes.as_slice()),
             sources: self.whole.as_ref().map(|whole| whole.world.sources.as_slice()),
+            scrape: self.whole.as_ref().map(|whole| whole.world.telemetry.scrape),
         }
     }
 }

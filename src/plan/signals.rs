@@ -24,7 +24,7 @@ pub enum Signal {
     BurnRate(BurnRate),
     /// How full replicas are. Fields: value (mean share), max (the fullest), n (replicas).
     Saturation(Saturation),
-    /// Share of values that no healthy input has, of the worst column. Fields: value, lower, upper, n.
+    /// Share of values that no healthy input has, of the worst column; or of rows of another schema. Fields: value, lower, upper, n.
     DataQuality(DataQuality),
     /// Share of right classes among labelled answers, with a Wilson interval. Fields: value, lower, upper, n.
     Accuracy(Labelled),
@@ -41,33 +41,35 @@ pub enum Signal {
     /// Rate or mean of a business outcome that the scenario declares. Fields: value, lower, upper, n.
     Outcome(Outcome),
 
-    /// Two-sample Kolmogorov-Smirnov. Fields: d, p, n, m.
+    /// Two-sample Kolmogorov-Smirnov. Fields: d, p, location, sign, n, m.
     Ks(Compared<two::Ks>),
-    /// Population stability index. Fields: value, threshold, ratio (above 1 it has moved), p, n, m.
+    /// Population stability index. Fields: value, threshold, ratio (above 1 it has moved), n, m.
     Psi(Compared<two::Psi>),
-    /// Jensen-Shannon distance over quantile bins of the reference.
+    /// Jensen-Shannon distance over quantile bins of the reference. Fields: distance, divergence, n, m.
     JensenShannon(Compared<two::JensenShannon>),
-    /// Hellinger distance over quantile bins of the reference.
+    /// Hellinger distance over quantile bins of the reference. Fields: distance, n, m.
     Hellinger(Compared<two::Hellinger>),
-    /// Total variation distance over quantile bins of the reference.
+    /// Total variation distance over quantile bins of the reference. Fields: distance, n, m.
     TotalVariation(Compared<two::TotalVariation>),
-    /// Wasserstein-1 distance.
+    /// Wasserstein-1 distance. Fields: distance, n, m.
     Wasserstein(Compared<two::Wasserstein>),
-    /// Energy distance.
+    /// Energy distance. Fields: distance, coefficient, n, m.
     Energy(Compared<two::Energy>),
-    /// Chi-squared test of categories, or of quantile bins of the reference.
+    /// Chi-squared test of categories, or of quantile bins of the reference. Fields: statistic, p, df, n, m.
     ChiSquared(Compared<two::ChiSquared>),
-    /// Mann-Whitney test with the Hodges-Lehmann shift.
+    /// Mann-Whitney test with the Hodges-Lehmann shift. Fields: u, p, shift, lower, upper, cles, n, m.
     MannWhitney(Compared<two::MannWhitney>),
-    /// Welch's test of two means.
+    /// Welch's test of two means. Fields: t, p, df, difference, n, m.
     Welch(Compared<two::Welch>),
-    /// Cramér-von Mises test.
+    /// Cramér-von Mises test. Fields: t, p, n, m.
     CramerVonMises(Compared<two::CramerVonMises>),
-    /// Anderson-Darling test.
+    /// Anderson-Darling test. Fields: a2, p, n, m.
     AndersonDarling(Compared<two::AndersonDarling>),
-    /// The judge of Kayenta: Mann-Whitney's interval against a quarter of the shift.
+    /// The judge of Kayenta: Mann-Whitney's interval against a quarter of the shift. Fields: high, low, shift, lower, upper,
+    /// bound, effect, n, m.
     Kayenta(Compared<two::Kayenta>),
-    /// Maximum mean discrepancy over all columns at once: it sees a changed correlation that no single column shows.
+    /// Maximum mean discrepancy over all columns at once: it sees a changed correlation that no single column shows. Fields:
+    /// mmd2, p, threshold, biased, bandwidth, n, m.
     Mmd(Compared<two::Mmd>),
 
     /// Cumulative sum chart for a shift of the mean. Fields of all sequential kinds: alarm (signals since the last look),
@@ -142,8 +144,8 @@ defaults! {
     tuned: u32 = 1_000;
 }
 
-/// A latency quantile. The interval is that of order statistics (binomial ranks in the histogram, whose buckets are within
-/// 1/32).
+/// A latency quantile. The interval is that of order statistics (exact binomial ranks in the histogram, whose buckets are within
+/// 1/32): it covers at least as often as it says for any number of requests.
 ///
 /// * Units: seconds.
 /// * Blind to: requests without an answer, which have no latency; a slow minority smaller than 1 − quantile.
@@ -170,7 +172,7 @@ pub struct LatencyQuantile {
 ///
 /// * Units: a share, 0 to 1.
 /// * Blind to: wrong and slow answers.
-/// * Source: Wilson, JASA 22 (1927) 209-212.
+/// * Source: Wilson, JASA 22 (1927) 209-212; with `looks = "all"` Clopper and Pearson, Biometrika 26 (1934) 404-413.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorRate {
@@ -211,8 +213,9 @@ pub struct BurnRate {
     #[serde(default = "fast_burn")]
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub factor: f64,
-    /// Fewer requests in the long window than this are no measurement.
+    /// Fewer requests in the long window than this, or none in the short one, are no measurement.
     #[serde(default = "cold_start")]
+    #[schemars(range(min = 1))]
     pub min: u32,
 }
 
@@ -244,10 +247,11 @@ pub enum Resource {
 }
 
 /// Share of values that no healthy input has; the measurement is the worst column, its interval divided by the number of columns
-/// (Bonferroni).
+/// (Bonferroni). For `schema` it is the share of rows that do not have the known columns.
 ///
 /// * Units: a share, 0 to 1.
-/// * Blind to: wrong values inside the range; columns with more than 1000 distinct values have no categories. Healthy data are not
+/// * Blind to: wrong values inside the range; columns with more than 1000 distinct values have no categories and are left out.
+///   A column that the reference has and the window has not gives no verdict about the others either. Healthy data are not
 ///   at 0: a new value is outside the range of m reference values with probability 2/(m + 1). Compare with `baseline.` or a limit
 ///   above that.
 /// * Source: Schelter et al., Automating Large-Scale Data Quality Verification, VLDB 11 (2018) 1781-1794.
@@ -261,7 +265,7 @@ pub struct DataQuality {
     pub of: String,
     /// How far back.
     pub window: PositiveDuration,
-    /// What a healthy input is.
+    /// What a healthy input is (out-of-range and unseen).
     #[serde(default)]
     pub reference: Reference,
     /// Fewer rows than this on either side are no measurement.
@@ -291,10 +295,13 @@ pub enum Defect {
     Schema,
 }
 
-/// A measure over the newest labelled answers of a version.
+/// A measure over the newest labelled answers of the version under test. Beside it stand those of the baseline that were answered
+/// and labelled in the same time, so that what happens to both is blamed on neither; there is no verdict about the baseline when it
+/// no longer serves.
 ///
 /// * Units: a share, 0 to 1.
-/// * Blind to: everything younger than the label delay; answers whose labels never come.
+/// * Blind to: everything younger than the label delay; answers whose labels never come; the baseline beyond 32 times the labels
+///   of the window.
 /// * Source: accuracy: Wilson 1927; F1: van Rijsbergen 1979, interval by the delta method; AUC: Mann and Whitney 1947, interval
 ///   after DeLong et al., Biometrics 44 (1988) 837-845.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -319,7 +326,8 @@ pub struct Labelled {
 }
 
 /// How far scores are from the shares they promise: the Brier score with Student's interval, the expected calibration error over
-/// bins of equal width, and the p-value of Spiegelhalter's test that outcomes happen as often as promised.
+/// bins of equal width, and the p-value of Spiegelhalter's test that outcomes happen as often as promised (0 after a miss where
+/// all scores are 0 or 1; not defined without one). Labels of the baseline are those of the same time, as with `accuracy`.
 ///
 /// * Units: `brier`: squared, 0 to 1; `ece`: a share, 0 to 1.
 /// * Blind to: everything younger than the label delay; a calibrated model that knows nothing. Chance alone lifts the expected
@@ -389,7 +397,8 @@ pub enum Estimated {
 }
 
 /// The largest difference between two groups of users, with the interval of that pair, its error divided by the number of pairs
-/// (Bonferroni). `ratio` is the smaller share over the larger one.
+/// (Bonferroni). `ratio` is the smaller share over the larger one, not defined if both are 0. With `equal-opportunity` labels of
+/// the baseline are those of the same time, as with `accuracy`.
 ///
 /// * Units: a difference of shares, 0 to 1.
 /// * Blind to: differences inside a group; groups smaller than `min`; with `equal-opportunity`, everything younger than the label
@@ -407,6 +416,7 @@ pub struct Fairness {
     /// How far back (demographic-parity).
     pub window: Option<PositiveDuration>,
     /// The newest so many labels (equal-opportunity).
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub labels: Option<u32>,
     /// A group with fewer users than this says nothing.
     #[serde(default = "min_group")]
@@ -475,10 +485,11 @@ pub struct Compared<T> {
     #[serde(default = "min_rows")]
     #[schemars(range(min = 1))]
     pub min: u32,
-    /// How p-values of several columns are judged together.
+    /// How several columns are judged together: their p-values; or, where a test spends an error itself in a threshold or an
+    /// interval (`psi`, `mann-whitney`, `kayenta`), the share of it that each column has.
     #[serde(default)]
     pub across: Across,
-    /// What a p-value is about.
+    /// What a p-value, a threshold or an interval is about.
     #[serde(default)]
     pub looks: Looks,
     /// The test's own parameters.

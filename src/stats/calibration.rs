@@ -135,11 +135,16 @@ impl CalibrationBins {
 
     /// The test that outcomes happen with the probabilities predicted, without bins (D. J. Spiegelhalter, Statistics in
     /// Medicine 5 (1986) 421-433): the Brier score's excess over what calibrated probabilities would score, in standard errors.
-    /// It is blind to a shift that is even around one half. `None` without rows, or if all probabilities are 0, 1/2 or 1.
+    /// It is blind to a shift that is even around one half. Probabilities of 0 and 1 leave no room: with nothing but those (and
+    /// 1/2, which says nothing) a single miss is impossible, z infinite and p 0. `None` without rows, or if nothing was missed
+    /// then.
     #[must_use]
     pub fn spiegelhalter(&self) -> Option<Spiegelhalter> {
         let (excess, variance) = self.spiegelhalter;
-        let z = (variance > 0.0).then(|| excess / variance.sqrt())?;
+        if variance == 0.0 && excess == 0.0 {
+            return None;
+        }
+        let z = excess / variance.sqrt();
         Some(Spiegelhalter { z, p: 2.0 * normal::sf(z.abs()) })
     }
 }
@@ -175,6 +180,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rng::{Seed, Stream};
+    use crate::stats::kolmogorov::two_sided_sf;
 
     fn count(mut bins: CalibrationBins, rows: &[(f64, bool)]) -> CalibrationBins {
         rows.iter().for_each(|&(probability, outcome)| bins.add(probability, outcome));
@@ -277,6 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn the_p_value_of_calibrated_scores_is_uniform() {
+        const ROUNDS: usize = 1500;
+        let mut stream = Stream::named(Seed(20_261_124), "calibration", "null");
+        let mut p: Vec<f64> = (0..ROUNDS)
+            .map(|_| {
+                let mut bins = CalibrationBins::equal_width(BINS).unwrap();
+                for _ in 0..500 {
+                    let score = stream.uniform();
+                    bins.add(score, stream.uniform() < score);
+                }
+                bins.spiegelhalter().unwrap().p
+            })
+            .collect();
+        p.sort_by(f64::total_cmp);
+        let step = |i: usize| i as f64 / ROUNDS as f64;
+        let d = p.iter().enumerate().map(|(i, p)| (p - step(i)).max(step(i + 1) - p)).fold(0.0, f64::max);
+        // One in a thousand uniform samples is further from the uniform distribution.
+        assert!(two_sided_sf(ROUNDS as u64, d).unwrap() > 1e-3, "{d}");
+    }
+
+    #[test]
     fn too_sure_probabilities_are_noticed() {
         let mut bins = CalibrationBins::equal_width(BINS).unwrap();
         for i in 0..1000 {
@@ -304,6 +332,11 @@ mod tests {
         bins.add(1.0, true);
         assert_eq!(bins.brier_interval(0.95), Some(Interval { low: 0.0, high: 0.0 }));
         assert_eq!(bins.brier().unwrap().resolution, 0.25);
+        let mut sure = bins.clone();
+        sure.add(0.5, true);
+        assert_eq!(sure.spiegelhalter(), None);
+        sure.add(1.0, false);
+        assert_eq!(sure.spiegelhalter(), Some(Spiegelhalter { z: f64::INFINITY, p: 0.0 }));
         assert!(!bins.merge(&CalibrationBins::equal_width(5).unwrap()));
         assert_eq!(bins.rows(), 2);
     }

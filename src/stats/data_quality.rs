@@ -4,9 +4,7 @@
 //! values with probability 2 / (m + 1), less with ties: each of the m + 1 is as likely as any other to be the lowest, or the
 //! highest. And it is of an unseen category with about the share of reference values that occur once (I. J. Good, Biometrika
 //! 40 (1953) 237-264). So compare the share with a declared limit above that, or with the share of a version that sees the same
-//! traffic ([`Share::minus`]), never with 0.
-
-use super::proportion::Share;
+//! traffic ([`super::proportion::Share::minus`]), never with 0.
 
 /// Categories of a reference above which it is taken to be no set of categories, unless declared.
 pub const CATEGORIES_MAX: usize = 1000;
@@ -21,11 +19,19 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// The range of the finite values of a reference; `None` if it has none.
+    /// The range of the finite values of a reference in ascending runs without NaN; `None` if it has none. One infinite value
+    /// would allow all.
     #[must_use]
-    pub fn range_of(reference: &[f32]) -> Option<Self> {
-        let finite = || reference.iter().copied().filter(|value| value.is_finite());
-        Some(Self::Range(finite().reduce(f32::min)?, finite().reduce(f32::max)?))
+    pub fn range_of(reference: &[&[f32]]) -> Option<Self> {
+        let finite = |run: &&[f32]| {
+            let from = run.partition_point(|&x| x == f32::NEG_INFINITY);
+            let to = run.partition_point(|&x| x < f32::INFINITY);
+            Some((*run.get(from)?, *run.get(from..to)?.last()?))
+        };
+        let mut ends = reference.iter().filter_map(finite);
+        let first = ends.next()?;
+        let (low, high) = ends.fold(first, |all, run| (all.0.min(run.0), all.1.max(run.1)));
+        Some(Self::Range(low, high))
     }
 
     /// The distinct values of a reference, missing ones aside; `None` if there are none, or more than `max`.
@@ -51,6 +57,18 @@ impl Expected {
             Self::Categories(categories) => place(categories, value).is_ok(),
         }
     }
+
+    /// How many of ascending values without NaN are not expected.
+    #[must_use]
+    pub fn unexpected(&self, ascending: &[f32]) -> usize {
+        match self {
+            Self::Range(low, high) => {
+                let below = ascending.partition_point(|x| x < low);
+                below + ascending.len() - ascending.partition_point(|x| x <= high).max(below)
+            }
+            Self::Categories(_) => ascending.iter().filter(|&&x| !self.allows(x)).count(),
+        }
+    }
 }
 
 /// Where a value stands in ascending ones, or would. Zeros of both signs are one value.
@@ -59,64 +77,31 @@ fn place(ascending: &[f32], value: f32) -> Result<usize, usize> {
     if ascending.get(at) == Some(&value) { Ok(at) } else { Err(at) }
 }
 
-/// What is wrong with the values of one column. Counts of scrapes add up by [`Quality::merge`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quality {
-    /// Missing values (NaN), of all rows.
-    pub missing: Share,
-    /// Values that are not expected (out of range, or of an unseen category), of those that are not missing.
-    pub unexpected: Share,
-}
-
-impl Quality {
-    /// Takes values in.
-    pub fn count(&mut self, expected: &Expected, values: &[f32]) {
-        for &value in values {
-            self.missing.add(value.is_nan());
-            if !value.is_nan() {
-                self.unexpected.add(!expected.allows(value));
-            }
-        }
-    }
-
-    /// Takes in all that `other` has counted.
-    pub fn merge(&mut self, other: &Self) {
-        self.missing.merge(&other.missing);
-        self.unexpected.merge(&other.unexpected);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn count(expected: &Expected, values: &[f32]) -> Quality {
-        let mut quality = Quality::default();
-        quality.count(expected, values);
-        quality
+    fn ascending(mut values: Vec<f32>) -> Vec<f32> {
+        values.retain(|x| !x.is_nan());
+        values.sort_by(f32::total_cmp);
+        values
     }
 
     proptest! {
         #[test]
-        fn merging_equals_counting_all(values in prop::collection::vec(any::<f32>(), 0..60), at in 0_usize..60) {
-            let expected = Expected::Range(-1.0, 1e20);
-            let (one, two) = values.split_at(at.min(values.len()));
-            let mut merged = count(&expected, one);
-            merged.merge(&count(&expected, two));
-            prop_assert_eq!(merged, count(&expected, &values));
-            prop_assert_eq!(merged.missing.events + merged.unexpected.trials, values.len() as u64);
-        }
-
-        #[test]
-        fn a_reference_is_as_it_expects(values in prop::collection::vec(any::<f32>(), 0..60)) {
-            if let Some(categories) = Expected::categories_of(&values, 60) {
-                prop_assert_eq!(count(&categories, &values).unexpected.events, 0);
-            }
-            if let Some(range) = Expected::range_of(&values) {
-                let infinite = values.iter().filter(|value| value.is_infinite()).count() as u64;
-                prop_assert_eq!(count(&range, &values).unexpected.events, infinite);
+        fn unexpected_are_those_that_are_not_allowed(
+            one in prop::collection::vec(any::<f32>(), 0..40), two in prop::collection::vec(any::<f32>(), 0..40),
+            window in prop::collection::vec(any::<f32>(), 0..40),
+        ) {
+            let (one, two, window) = (ascending(one), ascending(two), ascending(window));
+            let all = [one.clone(), two.clone()].concat();
+            for expected in [Expected::range_of(&[&one, &two]), Expected::categories_of(&all, 80)].into_iter().flatten() {
+                let naive = window.iter().filter(|&&x| !expected.allows(x)).count();
+                prop_assert_eq!(expected.unexpected(&window), naive);
+                // A reference is as it expects, but for infinities that are no end of a range.
+                prop_assert!(all.iter().all(|&x| expected.allows(x) || x.is_infinite()));
             }
         }
     }
@@ -128,36 +113,31 @@ mod tests {
         let outside = |last: usize| {
             let mut before = values.clone();
             let last = before.remove(last);
-            !Expected::range_of(&before).unwrap().allows(last)
+            !Expected::range_of(&[&before]).unwrap().allows(last)
         };
         assert_eq!((0..10).filter(|&last| outside(last)).count(), 2);
     }
 
     #[test]
-    fn two_versions_are_compared_on_what_they_saw() {
-        let expected = Expected::categories_of(&[1.0, 2.0, 3.0, 2.0], CATEGORIES_MAX).unwrap();
-        let baseline = count(&expected, &[1.0, 2.0, 3.0, 1.0].repeat(100));
-        let canary = count(&expected, &[1.0, 9.0, 3.0, f32::NAN].repeat(25));
-        assert_eq!((canary.missing, canary.unexpected), (Share::new(25, 100), Share::new(25, 75)));
-        assert!(canary.unexpected.minus(&baseline.unexpected, 0.95).unwrap().low > 0.2);
-        assert!(canary.missing.interval(0.95).unwrap().contains(0.25));
+    fn one_infinite_value_of_the_reference_does_not_allow_all() {
+        let reference: [&[f32]; 2] = [&[f32::NEG_INFINITY, 1.0, 3.0, f32::INFINITY], &[f32::INFINITY]];
+        assert_eq!(Expected::range_of(&reference), Some(Expected::Range(1.0, 3.0)));
     }
 
     #[test]
     fn odd_inputs_have_the_stated_results() {
+        assert_eq!((Expected::range_of(&[]), Expected::range_of(&[&[]])), (None, None));
         for nothing in [&[][..], &[f32::NAN]] {
-            assert_eq!((Expected::range_of(nothing), Expected::categories_of(nothing, 5)), (None, None));
+            assert_eq!(Expected::categories_of(nothing, 5), None);
         }
-        assert_eq!(Expected::range_of(&[f32::INFINITY]), None);
-        assert_eq!(Expected::range_of(&[f32::NAN, 2.0]), Some(Expected::Range(2.0, 2.0)));
+        assert_eq!(Expected::range_of(&[&[f32::INFINITY]]), None);
+        assert_eq!(Expected::range_of(&[&[2.0]]), Some(Expected::Range(2.0, 2.0)));
         assert_eq!(Expected::categories_of(&[1.0, 2.0, 3.0], 2), None);
         assert_eq!(Expected::categories_of(&[1.0], 0), None);
         let zero = Expected::categories_of(&[0.0, -0.0], 1).unwrap();
         assert!(zero.allows(-0.0) && !zero.allows(f32::NAN));
         let backwards = Expected::Range(2.0, 1.0);
         assert!(!backwards.allows(1.5));
-        let all_missing = count(&zero, &[f32::NAN; 3]);
-        assert_eq!((all_missing.missing.value(), all_missing.unexpected.value()), (Some(1.0), None));
-        assert_eq!(count(&zero, &[]).missing.interval(0.95), None);
+        assert_eq!(backwards.unexpected(&[0.0, 1.5, 3.0]), 3);
     }
 }

@@ -119,6 +119,16 @@ impl Spread {
     /// `None` unless `0 < confidence < 1`.
     #[must_use]
     pub fn interval(&self, confidence: f64) -> Option<Interval> {
+        self.interval_by(confidence, Share::minus)
+    }
+
+    /// The same from another interval for the difference of two shares, such as [`Share::minus_exactly`].
+    #[must_use]
+    pub fn interval_by(
+        &self,
+        confidence: f64,
+        minus: impl Fn(&Share, &Share, f64) -> Option<Interval>,
+    ) -> Option<Interval> {
         if !(confidence > 0.0 && confidence < 1.0) {
             return None;
         }
@@ -127,7 +137,7 @@ impl Spread {
         let mut spread = Interval { low: 0.0, high: 0.0 };
         for (i, (_, lower)) in self.compared.iter().enumerate() {
             for (_, upper) in &self.compared[i + 1..] {
-                let Interval { low, high } = upper.minus(lower, each)?;
+                let Interval { low, high } = minus(upper, lower, each)?;
                 // The true difference of the pair may have the other sign.
                 spread.low = spread.low.max(low).max(-high);
                 spread.high = spread.high.max(high).max(-low);

@@ -167,7 +167,16 @@ impl Histogram {
         // 0.07 * 100 is a little above 7: a product this near to an integer means the integer.
         let exact = q * n;
         let k = if (exact - exact.round()).abs() <= 1e-12 * n { exact.round() } else { exact.ceil() };
-        let rank = (k as u64).clamp(1, self.count);
+        self.at_rank((k as u64).clamp(1, self.count))
+    }
+
+    /// The `rank`-th smallest value (from 1) in nanoseconds, within [`RELATIVE_ERROR_MAX`] of the exact one; infinite if it lies
+    /// above the range, `None` if there are not so many.
+    #[must_use]
+    pub fn at_rank(&self, rank: u64) -> Option<f64> {
+        if rank == 0 || rank > self.count {
+            return None;
+        }
         let mut below = 0_u64;
         for (index, &bucket) in self.buckets.iter().enumerate() {
             let through = below + u64::from(bucket);

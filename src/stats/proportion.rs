@@ -54,6 +54,16 @@ impl Share {
     pub fn minus(&self, other: &Self, confidence: f64) -> Option<Interval> {
         newcombe((self.events, self.trials), (other.events, other.trials), confidence)
     }
+
+    /// The same from the limits of [`clopper_pearson`], each at half the doubt: wide, but it holds at least as often as it says
+    /// for any number of trials.
+    #[must_use]
+    pub fn minus_exactly(&self, other: &Self, confidence: f64) -> Option<Interval> {
+        let each = 1.0 - (1.0 - confidence) / 2.0;
+        let one = clopper_pearson(self.events, self.trials, each)?;
+        let two = clopper_pearson(other.events, other.trials, each)?;
+        Some(Interval { low: one.low - two.high, high: one.high - two.low })
+    }
 }
 
 /// Wilson's score interval for `events` of `trials` (E. B. Wilson, JASA 22 (1927) 209-212): the one to show, its coverage

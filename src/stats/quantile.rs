@@ -1,6 +1,7 @@
 //! Owns exact quantiles of a sorted sample.
 
 use super::buckets::{BUCKETS, Buckets};
+use super::special::beta_inc;
 
 /// The `q`-quantile of a sample sorted in ascending order, Hyndman and Fan's type 7 (R's and numpy's default): linear between
 /// the order statistics around `(n - 1) q`. Source: Hyndman & Fan, "Sample Quantiles in Statistical Packages", The American
@@ -123,6 +124,39 @@ pub fn quantiles_unsorted(values: &[f64], shares: &[f64]) -> Option<Vec<(f64, us
         .collect()
 }
 
+/// The ranks, from 1, of the order statistics of `n` values between which the true `q`-quantile lies with at least this
+/// confidence, whatever the distribution: the number of values below it is binomial (H. A. David & H. N. Nagaraja, Order
+/// Statistics (2003), 7.1). Rank 0 and rank `n + 1`: no value is low or high enough. `None` unless `0 < q < 1` and
+/// `0 < confidence < 1`.
+#[must_use]
+pub fn ranks_around(n: u64, q: f64, confidence: f64) -> Option<(u64, u64)> {
+    let inside = |x: f64| x > 0.0 && x < 1.0;
+    if !(inside(q) && inside(confidence)) {
+        return None;
+    }
+    let tail = (1.0 - confidence) / 2.0;
+    // P(X <= k) and P(X >= k) of the number of values below the quantile, for 0 < k < n.
+    let at_most = |k: u64| if k >= n { Some(1.0) } else { beta_inc((n - k) as f64, k as f64 + 1.0, 1.0 - q) };
+    let at_least = |k: u64| if k == 0 { Some(1.0) } else { beta_inc(k as f64, (n - k) as f64 + 1.0, q) };
+    // The smallest rank with more than the tail at or below it; the one of that rank is low enough.
+    let low = first(0, n, |k| at_most(k).is_none_or(|p| p > tail));
+    let high = first(0, n + 1, |k| k > n || at_least(k).is_some_and(|p| p <= tail));
+    Some((low, high))
+}
+
+/// The first integer from `low` to `high` that `holds`, false before and true from there on; `high` if none does.
+fn first(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> u64 {
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
 /// The smallest and the largest value; `None` for an empty slice or one with NaN. Infinities count.
 #[must_use]
 pub fn range(values: &[f64]) -> Option<(f64, f64)> {
@@ -174,6 +208,30 @@ mod tests {
             let ends = sorted.first().zip(sorted.last()).map(|(low, high)| (*low, *high));
             prop_assert_eq!(range(&values), ends);
         }
+    }
+
+    /// Against sums of the binomial distribution: no narrower pair of ranks would do, and none is wrong more often than it says.
+    #[test]
+    fn order_statistics_hold_the_quantile_as_often_as_they_say() {
+        for (n, q) in [(1_u64, 0.5_f64), (20, 0.1), (50, 0.99), (200, 0.9)] {
+            let mut chance = (1.0 - q).powi(n as i32);
+            let mut density = vec![chance];
+            for k in 1..=n {
+                chance *= (n - k + 1) as f64 / k as f64 * q / (1.0 - q);
+                density.push(chance);
+            }
+            for confidence in [0.5, 0.95, 0.999, 1.0 - 5e-6] {
+                let (low, high) = ranks_around(n, q, confidence).unwrap();
+                let tail = (1.0 - confidence) / 2.0;
+                // The value of rank r is above the quantile if fewer than r values are below it.
+                let above = |r: u64| density[..r as usize].iter().sum::<f64>();
+                let below = |r: u64| density[(r as usize).min(density.len())..].iter().sum::<f64>();
+                assert!(above(low) <= tail && below(high) <= tail, "{n} {q} {confidence}: {low} to {high}");
+                assert!(above(low + 1) > tail && (high == 0 || below(high - 1) > tail), "{n} {q} {confidence}");
+            }
+        }
+        assert_eq!(ranks_around(10, 1.0, 0.9), None);
+        assert_eq!(ranks_around(0, 0.5, 0.9), Some((0, 1)));
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn tier(json: &Value, slo: f64) -> Result<(String, SignalConfig), String> {
     let minutes = |name: &str| Some(format!("{}m", json[name].as_u64()?));
     let name = json["name"].as_str().ok_or("a tier without a name")?;
     let table = json!({
-        "slo": slo, "min": 0, "factor": json["factor"],
+        "slo": slo, "min": 1, "factor": json["factor"],
         "long": minutes("long_minutes"), "short": minutes("short_minutes"),
     });
     let kind = signal("burn-rate", table.as_object().unwrap_or(&Map::new()))?;

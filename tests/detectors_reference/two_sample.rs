@@ -443,7 +443,7 @@ fn evidently(case: &mut Case, data: &Data) {
     case.number("psi", &at("psi_categorical"), said.get("value"), STATISTIC);
     let said = data.ask(json!({"test": "chi-squared", "form": "one-sample", "binning": "categories"}));
     case.number("chi-squared", &at("chisquare_p_categorical"), said.get("p"), P_VALUE);
-    let said = data.ask(json!({"test": "wasserstein", "scale": "reference-sd"}));
+    let said = data.ask(json!({"test": "wasserstein", "scale": "evidently"}));
     case.number("wasserstein", &at("wasserstein_over_ref_std"), said.get("distance"), STATISTIC);
     let said = data.ask(json!({"test": "mann-whitney", "alternative": "greater"}));
     case.number("mann-whitney", &at("mann_whitney_p_alternative_less"), said.get("p"), P_VALUE);

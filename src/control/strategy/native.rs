@@ -305,7 +305,7 @@ impl Controller {
         let enough = self
             .scrapes
             .over(self.rollout.from, window)
-            .is_some_and(|(totals, _)| totals.requests() >= self.policy.revert.verify_requests);
+            .is_ok_and(|(totals, _)| totals.requests() >= self.policy.revert.verify_requests);
         if !enough {
             return;
         }
@@ -324,7 +324,7 @@ impl Controller {
     }
 
     fn level(&self, window: Span) -> Option<Level> {
-        let (totals, _) = self.scrapes.over(self.rollout.from, window)?;
+        let (totals, _) = self.scrapes.over(self.rollout.from, window).ok()?;
         let requests = totals.requests();
         (requests > 0).then(|| Some((totals.failed() as f64 / requests as f64, totals.latency.quantile(0.99)?)))?
     }

@@ -94,7 +94,7 @@ pub struct Psi {
     pub bins: usize,
     /// The share that stands in for an empty bin: `half-row` or a number. Default: `half-row`.
     pub empty: Empty,
-    /// Probability of a false alarm of one look at which `ratio` is 1. Default: 0.01.
+    /// Probability that `ratio` is above 1 at one look if nothing changed, over all columns together (`across`). Default: 0.01.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub alpha: f64,
 }
@@ -128,15 +128,15 @@ impl Psi {
     pub(super) fn evaluate(&self, reference: &[f64], window: &[f64]) -> Verdict {
         let pair = Pair::present(reference, window, 1)?;
         let (reference, window) = count(self.binning, self.bins, pair)?;
-        self.of_counts(&reference, &window, self.alpha)
+        self.of_counts(&reference, &window)
     }
 
-    /// The fields from the counts of the reference and of the window, with the threshold at `alpha`.
+    /// The fields from the counts of the reference and of the window.
     ///
     /// # Errors
     /// Why there is no verdict.
-    pub fn of_counts(&self, reference: &[u32], window: &[u32], alpha: f64) -> Verdict {
-        let alpha = share(alpha, "alpha")?;
+    pub fn of_counts(&self, reference: &[u32], window: &[u32]) -> Verdict {
+        let alpha = share(self.alpha, "alpha")?;
         if let Empty::Share(eps) = self.empty {
             share(eps, "empty")?;
         }
@@ -296,7 +296,7 @@ impl TotalVariation {
 /// evidently's `chisquare`.
 ///
 /// Blind to the order of categories and inside a bin. The p-value is an approximation that wants about five expected rows in
-/// each cell: with many rare categories it is not one.
+/// each cell: with many rare categories it is not one, and with less than two rows a category on average there is no verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ChiSquared {
@@ -336,6 +336,10 @@ impl ChiSquared {
         let pair = Pair::present(reference, window, 1)?;
         let (n, m) = (pair.reference.len() as f64, pair.window.len() as f64);
         let (a, b) = count(self.binning, self.bins, pair)?;
+        // Of values that are all different the statistic is the number of rows, whatever they are.
+        if self.binning == Binning::Categories && a.len() as f64 > (n + m) / 2.0 {
+            return Err(NoVerdict::Sparse);
+        }
         let test = match self.form {
             ChiSquaredForm::Contingency => contingency::two_samples(&a, &b).map(|(pearson, _)| pearson),
             ChiSquaredForm::G => contingency::two_samples(&a, &b).map(|(_, g)| g),

@@ -55,9 +55,11 @@ pub enum WassersteinScale {
     /// Nothing.
     #[default]
     None,
-    /// The reference's standard deviation (with divisor n), or 0.001 if that is smaller: evidently's form, which alarms at 0.1.
-    /// Because of the 0.001 it depends on the unit: a share or a latency in seconds is measured in thousandths.
+    /// The reference's standard deviation (with divisor n). If that is 0, any distance is infinite.
     ReferenceSd,
+    /// The same, or 0.001 if that is smaller: evidently's form, which alarms at 0.1. Because of the 0.001 it depends on the unit:
+    /// a share or a latency in seconds may be measured in thousandths.
+    Evidently,
 }
 
 impl Wasserstein {
@@ -68,15 +70,19 @@ impl Wasserstein {
         let found = distances(&pair.reference, &pair.window).ok_or(NoVerdict::Infinite { side: Side::Window })?;
         let divisor = match self.scale {
             WassersteinScale::None => 1.0,
-            WassersteinScale::ReferenceSd => {
-                let summary = Summary::of(&pair.reference);
-                let n = summary.count() as f64;
-                let sd = summary.variance().map_or(0.0, |v| (v * (n - 1.0) / n).sqrt());
-                sd.max(0.001)
-            }
+            WassersteinScale::ReferenceSd if found.wasserstein == 0.0 => 1.0,
+            WassersteinScale::ReferenceSd => spread(&pair.reference),
+            WassersteinScale::Evidently => spread(&pair.reference).max(0.001),
         };
         Ok(pair.fields(vec![found.wasserstein / divisor]))
     }
+}
+
+/// The standard deviation with divisor n.
+fn spread(values: &[f64]) -> f64 {
+    let summary = Summary::of(values);
+    let n = summary.count() as f64;
+    summary.variance().map_or(0.0, |v| (v * (n - 1.0) / n).sqrt())
 }
 
 /// Energy distance: twice the mean distance between rows of different samples, less that between rows of the same sample.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Fields: `mmd2`, the unbiased estimate of the squared discrepancy, without unit, about 0 and as often negative if nothing
 /// changed; `p`, by permuting rows between the samples; `threshold`, what `mmd2` exceeds in a share `alpha` of the
-/// permutations; `biased`, the biased estimate, never negative; `bandwidth`, that of the kernel `exp(-|x - y|^2 / (2 h^2))`, in
+/// permutations, infinite where 1 / (permutations + 1) is more than that; `biased`, the biased estimate, never negative; `bandwidth`, that of the kernel `exp(-|x - y|^2 / (2 h^2))`, in
 /// standard deviations or the columns' unit; `n`, `m`, rows compared.
 ///
 /// Source: A. Gretton et al., "A Kernel Two-Sample Test", Journal of Machine Learning Research 13 (2012) 723-773, with the
@@ -93,10 +93,11 @@ impl Mmd {
         let gram = Gram::new(&squared, n, bandwidth).ok_or(NoVerdict::Parameter { name: "bandwidth" })?;
         let found = gram.discrepancy();
         let test = gram.permute(self.permutations, draw).ok_or(NoVerdict::Parameter { name: "permutations" })?;
-        // The smallest statistic that at most a share alpha of all lies above.
+        // The smallest statistic that at most a share alpha of all lies above; the greatest of too few is no evidence.
         let tried = test.statistics.len();
         let rank = ((1.0 - alpha) * tried as f64).ceil() as usize;
-        let threshold = test.statistics[rank.clamp(1, tried) - 1];
+        let enough = alpha * (tried as f64 + 1.0) >= 1.0 - 1e-9;
+        let threshold = if enough { test.statistics[rank.clamp(1, tried) - 1] } else { f64::INFINITY };
         let m = points.len() - n;
         Ok(vec![found.unbiased, test.p, threshold, found.biased, bandwidth, n as f64, m as f64])
     }

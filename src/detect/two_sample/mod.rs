@@ -112,6 +112,54 @@ impl Test {
         }
     }
 
+    /// The same test with a share of the error that it spends itself: of `alpha`, or of what `confidence` leaves. A test that
+    /// gives a p-value and no more is as it was.
+    #[must_use]
+    pub fn spending(&self, share: f64) -> Self {
+        let confidence = |confidence: f64| 1.0 - (1.0 - confidence) * share;
+        match self.clone() {
+            Self::Psi(test) => Self::Psi(Psi { alpha: test.alpha * share, ..test }),
+            Self::Mmd(test) => Self::Mmd(Mmd { alpha: test.alpha * share, ..test }),
+            Self::MannWhitney(test) => {
+                Self::MannWhitney(MannWhitney { confidence: confidence(test.confidence), ..test })
+            }
+            Self::Kayenta(test) => Self::Kayenta(Kayenta { confidence: confidence(test.confidence), ..test }),
+            other => other,
+        }
+    }
+
+    /// Whether the test spends an error of its own, or gives a p-value: only then levels mean something.
+    #[must_use]
+    pub fn has_level(&self) -> bool {
+        self.fields().contains(&"p") || *self != self.spending(0.5)
+    }
+
+    /// By what columns are put in order of how much they differ: by the first number, among equals by the second. The p-value
+    /// where there is one, what a threshold is set to, the form without a unit; of Kayenta's classes how far the interval lies
+    /// beyond the bound, in units of the shift.
+    #[must_use]
+    pub fn rank(&self, values: &[f64]) -> [f64; 2] {
+        let at = |field: &str| self.fields().iter().position(|f| *f == field).map_or(f64::NAN, |i| values[i]);
+        match self {
+            Self::Ks(_) => [-at("p"), at("d")],
+            Self::CramerVonMises(_) => [-at("p"), at("t")],
+            Self::AndersonDarling(_) => [-at("p"), at("a2")],
+            Self::MannWhitney(_) => [-at("p"), (at("cles") - 0.5).abs()],
+            Self::Welch(_) => [-at("p"), at("t").abs()],
+            Self::ChiSquared(_) => [-at("p"), at("statistic") / at("df")],
+            Self::Mmd(_) => [-at("p"), at("mmd2")],
+            Self::Psi(_) => [at("ratio"), at("value")],
+            Self::Energy(_) => [at("coefficient"), 0.0],
+            Self::Wasserstein(_) | Self::JensenShannon(_) | Self::Hellinger(_) | Self::TotalVariation(_) => {
+                [at("distance"), 0.0]
+            }
+            Self::Kayenta(_) => {
+                let beyond = at("lower").max(-at("upper")) - at("bound");
+                [at("high").max(at("low")), beyond / at("shift").abs()]
+            }
+        }
+    }
+
     /// Compares one column of the window with the reference's; neither need be sorted, NaN is a missing value. Only
     /// [`Mmd`] draws.
     ///
@@ -191,6 +239,8 @@ pub enum NoVerdict {
     NoSpread,
     /// Half of all pairs of points coincide, so that the median distance, 0, is no bandwidth.
     NoBandwidth,
+    /// Nearly every value is a category of its own.
+    Sparse,
     /// Both samples are constant: there the original adds random noise, so that it has no answer of its own.
     Noise,
     /// Reference and window differ in their number of columns, or columns of one in their number of rows.
@@ -211,6 +261,7 @@ impl fmt::Display for NoVerdict {
             Self::Infinite { side } => write!(f, "{side} has infinite values, or too large ones"),
             Self::NoSpread => f.write_str("all values are equal"),
             Self::NoBandwidth => f.write_str("the median distance is 0: give a bandwidth"),
+            Self::Sparse => f.write_str("nearly every value is a category of its own: take another binning"),
             Self::Noise => f.write_str("both samples are constant, where the original adds random noise"),
             Self::Shape => f.write_str("reference and window do not have the same columns"),
             Self::Parameter { name } => write!(f, "the parameter `{name}` is out of its range"),

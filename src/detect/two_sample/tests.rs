@@ -4,6 +4,7 @@ use super::*;
 use crate::rng::{Seed, Stream};
 use crate::stats::kolmogorov::two_sided_sf;
 use crate::stats::normal;
+use crate::stats::special::chi_squared_sf;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -35,6 +36,7 @@ fn all() -> Vec<Test> {
         json!({"test": "mann-whitney", "method": "asymptotic", "continuity": false, "tolerance": 1e-4}),
         json!({"test": "kayenta", "outliers": "remove", "effect_size": "cles", "direction": "increase"}),
         json!({"test": "wasserstein", "scale": "reference-sd"}),
+        json!({"test": "wasserstein", "scale": "evidently"}),
         json!({"test": "psi", "binning": "evidently", "empty": 1e-4}),
         json!({"test": "hellinger", "binning": "evidently"}),
         json!({"test": "chi-squared", "binning": "quantile", "form": "g"}),
@@ -54,6 +56,14 @@ fn stream(purpose: &str) -> Stream {
 
 fn normals(count: usize, from: &mut Stream) -> Vec<f64> {
     (0..count).map(|_| normal::quantile(from.uniform())).collect()
+}
+
+/// Values as a test takes them: categories are few.
+fn suited(test: &Test, values: &[f64]) -> Vec<f64> {
+    match test {
+        Test::ChiSquared(c) if c.binning == Binning::Categories => values.iter().map(|x| x.round()).collect(),
+        _ => values.to_vec(),
+    }
 }
 
 fn look(test: &Test, reference: &[f64], window: &[f64]) -> Verdict {
@@ -87,6 +97,7 @@ fn a_change_of_unit_changes_only_what_has_the_unit() {
             if absolute {
                 continue;
             }
+            let (a, b) = (suited(&test, &a), suited(&test, &b));
             let (before, after) = (look(&test, &a, &b).unwrap(), look(&test, &scaled(&a), &scaled(&b)).unwrap());
             for ((name, x), y) in test.fields().iter().zip(before).zip(after) {
                 let unit = match (&test, *name) {
@@ -138,6 +149,7 @@ fn swapping_reference_and_window_keeps_what_is_symmetric() {
             (json!({"test": "mmd"}), &["mmd2", "biased", "bandwidth"]),
         ] {
             let test = of(config);
+            let (a, b) = (suited(&test, &a), suited(&test, &b));
             for name in same {
                 assert!(close(field(&test, name, &a, &b), field(&test, name, &b, &a)), "{test:?} {name}");
             }
@@ -161,6 +173,7 @@ fn missing_values_and_the_order_of_rows_change_nothing() {
     };
     // What is drawn depends on the order of rows.
     for test in all().into_iter().filter(|test| !matches!(test, Test::Mmd(_))) {
+        let (a, b) = (suited(&test, &a), suited(&test, &b));
         let (plain, mixed) = (look(&test, &a, &b).unwrap(), look(&test, &mixed(&a), &mixed(&b)).unwrap());
         assert!(plain.iter().zip(&mixed).all(|(x, y)| close(*x, *y)), "{test:?} {plain:?} {mixed:?}");
     }
@@ -230,6 +243,12 @@ fn there_is_no_verdict_without_data_and_it_says_why() {
         (json!({"test": "ks", "method": "asymptotic"}), &[1.0], &[2.0], "the window has 1 of the 2 values needed"),
         (json!({"test": "anderson-darling"}), &[1.0], &[2.0, 3.0], "the window has 2 of the 3 values needed"),
         (json!({"test": "chi-squared"}), &[1.0; 9], &[1.0; 9], "all values are equal"),
+        (
+            json!({"test": "chi-squared"}),
+            &[0.1, 0.2, 0.3],
+            &[0.4, 0.5],
+            "nearly every value is a category of its own: take another binning",
+        ),
         (json!({"test": "energy"}), &[1.0], &[f64::INFINITY], "the window has infinite values, or too large ones"),
         (
             json!({"test": "kayenta"}),
@@ -311,13 +330,71 @@ fn p_values_are_uniform_where_nothing_drifts() {
         json!({"test": "cramer-von-mises"}),
         json!({"test": "anderson-darling"}),
     ] {
-        let p = null(&of(config.clone()), "p", (60, 50), ROUNDS);
-        let mut sorted = p.clone();
-        sorted.sort_by(f64::total_cmp);
-        let step = |i: usize| i as f64 / ROUNDS as f64;
-        let d = sorted.iter().enumerate().map(|(i, p)| (p - step(i)).max(step(i + 1) - p)).fold(0.0, f64::max);
-        // One in a thousand uniform samples is further from the uniform distribution.
-        assert!(two_sided_sf(ROUNDS as u64, d).unwrap() > 1e-3, "{config}: {d}");
+        uniform(&config.to_string(), &null(&of(config.clone()), "p", (60, 50), ROUNDS));
+    }
+}
+
+/// Fails unless `p` may be a sample of the uniform distribution: one in a thousand such samples is further from it.
+fn uniform(what: &str, p: &[f64]) {
+    let mut sorted = p.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let step = |i: usize| i as f64 / p.len() as f64;
+    let d = sorted.iter().enumerate().map(|(i, p)| (p - step(i)).max(step(i + 1) - p)).fold(0.0, f64::max);
+    assert!(two_sided_sf(p.len() as u64, d).unwrap() > 1e-3, "{what}: {d}");
+}
+
+#[test]
+fn the_p_value_of_chi_squared_is_uniform_in_large_samples() {
+    for form in ["contingency", "g"] {
+        let test = of(json!({"test": "chi-squared", "binning": "quantile", "form": form}));
+        uniform(form, &null(&test, "p", (1000, 1000), 1500));
+    }
+    // The reference's shares are not the truth.
+    let test = of(json!({"test": "chi-squared", "binning": "quantile", "form": "one-sample"}));
+    assert!(share_of(&null(&test, "p", (1000, 1000), 500), |p| p <= 0.05) > 0.2);
+}
+
+#[test]
+fn ranks_among_permutations_are_uniform_on_their_grid() {
+    const ROUNDS: usize = 2000;
+    let mut counts = [0_u32; 20];
+    let mut from = stream("grid");
+    for _ in 0..ROUNDS {
+        let Test::Mmd(test) = of(json!({"test": "mmd", "permutations": 19, "bandwidth": 1.0})) else { unreachable!() };
+        let mut rows = || [normals(12, &mut from), normals(12, &mut from)];
+        let (a, b) = (rows(), rows());
+        let p = test.evaluate(&a, &b, &mut |n| from.below(n)).unwrap()[1];
+        let rank = (p * 20.0).round();
+        assert!((p * 20.0 - rank).abs() < 1e-9 && (1.0..=20.0).contains(&rank), "{p} is not on the grid");
+        counts[rank as usize - 1] += 1;
+    }
+    let expected = ROUNDS as f64 / 20.0;
+    let statistic: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
+    assert!(chi_squared_sf(statistic, 19.0).unwrap() > 1e-3, "{counts:?}");
+}
+
+/// More cannot be known than the permutations tell: where they are too few for the level the threshold is out of reach.
+#[test]
+fn a_threshold_needs_as_many_permutations_as_its_level_says() {
+    let mut from = stream("too few");
+    let (a, b) = (normals(30, &mut from), normals(30, &mut from).iter().map(|x| x + 9.0).collect::<Vec<f64>>());
+    for (alpha, reached) in [(0.05, true), (0.04, false)] {
+        let test = of(json!({"test": "mmd", "permutations": 19, "alpha": alpha}));
+        let (mmd2, threshold) = (field(&test, "mmd2", &a, &b), field(&test, "threshold", &a, &b));
+        assert_eq!(mmd2 > threshold, reached, "{alpha}: {mmd2} {threshold}");
+    }
+}
+
+#[test]
+fn the_psi_threshold_is_exceeded_as_often_as_it_says_in_large_windows() {
+    const ROUNDS: usize = 4000;
+    for sizes in [(2000, 2000), (5000, 1000)] {
+        for alpha in [0.05, 0.01] {
+            let test = of(json!({"test": "psi", "alpha": alpha}));
+            let fired = share_of(&null(&test, "ratio", sizes, ROUNDS), |ratio| ratio > 1.0);
+            let error = (alpha * (1.0 - alpha) / ROUNDS as f64).sqrt();
+            assert!((fired - alpha).abs() <= 4.0 * error, "{sizes:?}: {fired} at {alpha}");
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Known<'a> {
     pub outcomes: Option<&'a [String]>,
     /// Sources of traffic, which say what an outcome's values are.
     pub sources: Option<&'a [Source]>,
+    /// Between two scrapes.
+    pub scrape: Option<Span>,
 }
 
 /// One signal.
@@ -38,6 +40,7 @@ pub(crate) fn signal(
 ) -> SignalConfig {
     let mut resolve = Resolve { place, known, found, columns: Vec::new() };
     let kind = resolve.kind(signal);
+    resolve.spans(&kind);
     SignalConfig { name: name.to_owned(), kind, columns: resolve.columns }
 }
 
@@ -61,6 +64,38 @@ const fn reference(wire: &wire::Reference) -> typed::Reference {
 }
 
 impl Resolve<'_, '_> {
+    /// Telemetry comes by scrapes: a shorter time is not what is looked at.
+    fn spans(&mut self, kind: &SignalKind) {
+        let Some(scrape) = self.known.scrape else { return };
+        let window = match kind {
+            SignalKind::BurnRate(burn) => Some(("short", burn.short)),
+            kind => kind.window().map(|window| ("window", window)),
+        };
+        let reference = match kind.reference() {
+            Some(typed::Reference::First(span)) => Some(("first", span)),
+            Some(typed::Reference::Own(span)) => Some(("own", span)),
+            Some(typed::Reference::Baseline) | None => None,
+        };
+        let key = if matches!(kind, SignalKind::Sequence(_)) { "standardise" } else { "reference" };
+        for (key, (part, span)) in
+            [(None, window), (Some(key), reference)].into_iter().filter_map(|(k, s)| Some((k, s?)))
+        {
+            let place = key.map_or_else(|| self.place.at(part), |key| self.place.at(key).at(part));
+            if span < scrape {
+                let message = format!("shorter than the time between two scrapes, {scrape}");
+                let help = "whatever is declared, the least that is looked at is one scrape";
+                self.found.push(place.wrong(message).help(help));
+            }
+        }
+    }
+
+    /// Complains of a key that changes nothing.
+    fn idle(&mut self, key: &str, why: &str) {
+        if self.place.at(key).exists() {
+            self.found.push(self.place.at(key).wrong_key(format!("`{key}` does nothing here: {why}")));
+        }
+    }
+
     fn kind(&mut self, signal: &Signal) -> SignalKind {
         match signal {
             Signal::LatencyQuantile(w) => SignalKind::LatencyQuantile {
@@ -78,19 +113,7 @@ impl Resolve<'_, '_> {
                 },
                 window: w.window.0,
             },
-            Signal::DataQuality(w) => SignalKind::DataQuality(typed::DataQuality {
-                defect: match w.defect {
-                    wire::Defect::Missing => typed::Defect::Missing,
-                    wire::Defect::OutOfRange => typed::Defect::OutOfRange,
-                    wire::Defect::Unseen => typed::Defect::Unseen,
-                    wire::Defect::Schema => typed::Defect::Schema,
-                },
-                of: self.columns(&w.of),
-                window: w.window.0,
-                reference: reference(&w.reference),
-                min: w.min as usize,
-                level: level(w.confidence, w.looks),
-            }),
+            Signal::DataQuality(w) => self.data_quality(w),
             Signal::Accuracy(w) => self.labelled(typed::Quality::Accuracy, w),
             Signal::F1(w) => self.labelled(typed::Quality::F1, w),
             Signal::Auc(w) => self.labelled(typed::Quality::Auc, w),
@@ -156,6 +179,26 @@ impl Resolve<'_, '_> {
         }
     }
 
+    fn data_quality(&mut self, w: &wire::DataQuality) -> SignalKind {
+        let defect = match w.defect {
+            wire::Defect::Missing => typed::Defect::Missing,
+            wire::Defect::OutOfRange => typed::Defect::OutOfRange,
+            wire::Defect::Unseen => typed::Defect::Unseen,
+            wire::Defect::Schema => typed::Defect::Schema,
+        };
+        if !defect.is_relative() {
+            self.idle("reference", "such a value is wrong whatever others are; a rule may compare with `baseline.`");
+        }
+        SignalKind::DataQuality(typed::DataQuality {
+            defect,
+            of: self.columns(&w.of),
+            window: w.window.0,
+            reference: reference(&w.reference),
+            min: w.min as usize,
+            level: level(w.confidence, w.looks),
+        })
+    }
+
     fn burn_rate(&mut self, w: &wire::BurnRate) -> SignalKind {
         if w.short.0 >= w.long.0 {
             let help =
@@ -208,8 +251,11 @@ impl Resolve<'_, '_> {
             self.found.push(self.place.wrong(message).help(help));
         }
         if given.1 {
-            let message = format!("`{other}` does nothing here: the disparity looks at its {needs}");
-            self.found.push(self.place.at(other).wrong_key(message));
+            self.idle(other, &format!("the disparity looks at its {needs}"));
+        }
+        if let Some(labels) = w.labels.filter(|labels| u64::from(*labels) < 2 * u64::from(w.min)) {
+            let message = format!("never a measurement: {labels} labels are not two groups of {}", w.min);
+            self.found.push(self.place.at("labels").wrong(message).help(format!("`min` is {} here", w.min)));
         }
         let (mut groups, mut names): (Vec<Option<u16>>, Vec<String>) = (Vec::new(), Vec::new());
         for segment in self.known.segments.unwrap_or_default() {
@@ -269,6 +315,13 @@ impl Resolve<'_, '_> {
     }
 
     fn comparison<T: Clone>(&mut self, w: &wire::Compared<T>, test: impl Fn(T) -> Test) -> SignalKind {
+        let test = test(w.test.clone());
+        if !test.has_level() {
+            self.idle("looks", "a distance has no level that looks could share");
+            self.idle("across", "a distance has no level that columns could share");
+        } else if matches!(test, Test::Mmd(_)) {
+            self.idle("across", "all columns are one test");
+        }
         SignalKind::Comparison(Comparison {
             of: self.columns(&w.of),
             window: w.window.0,
@@ -276,7 +329,7 @@ impl Resolve<'_, '_> {
             min: w.min as usize,
             across: w.across,
             looks: w.looks,
-            test: test(w.test.clone()),
+            test,
         })
     }
 
