@@ -76,6 +76,14 @@ impl Labelled {
         Self { keep, waiting: Vec::new(), pairs: Vec::new() }
     }
 
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        let waiting = self.waiting.iter().map(|w| w.scored.capacity() * size_of::<Option<Scored>>());
+        let pairs = self.pairs.iter().map(|pairs| pairs.capacity() * size_of::<Pair>());
+        waiting.sum::<usize>() + pairs.sum::<usize>()
+    }
+
     /// Takes scores that will wait for their labels.
     pub fn scores(&mut self, batch: &Observations) {
         if self.keep.is_none() {

@@ -26,12 +26,36 @@ pub enum Signal {
     Saturation(Saturation),
     /// Share of values that no healthy input has, of the worst column. Fields: value, lower, upper, n.
     DataQuality(DataQuality),
-    /// Share of right classes among labelled answers, with a Wilson interval. Fields: value, lower, upper, n.
+    /// Share of right classes among the newest labelled answers of a version. Fields: value, lower, upper, n.
+    ///
+    /// The class of an answer is 1 from `threshold` up; `lower` and `upper` are Wilson's interval.
+    ///
+    /// * Units: a share, 0 to 1.
+    /// * Blind to: everything younger than the label delay; answers whose labels never come; a rare class that is always missed.
+    /// * Memory: at most `64 labels versions + 48 requests` bytes.
+    /// * Source: Wilson, JASA 22 (1927) 209-212.
     Accuracy(Labelled),
-    /// F1 of class 1 among labelled answers. Fields: value, lower, upper, n.
+    /// F1 of class 1 among the newest labelled answers of a version. Fields: value, lower, upper, n.
+    ///
+    /// The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), where an answer is positive from `threshold` up; `lower`
+    /// and `upper` are its interval by the delta method.
+    ///
+    /// * Units: a share, 0 to 1.
+    /// * Blind to: right answers of class 0; everything younger than the label delay; answers whose labels never come.
+    /// * Memory: at most `64 labels versions + 48 requests` bytes.
+    /// * Source: van Rijsbergen, Information Retrieval, 2nd ed. (1979), chapter 7.
     F1(Labelled),
-    /// Area under the ROC curve among labelled answers. Fields: value, lower, upper, n.
-    Auc(Labelled),
+    /// Area under the ROC curve among the newest labelled answers of a version. Fields: value, lower, upper, n.
+    ///
+    /// The chance that an answer of class 1 has a higher score than one of class 0, ties half; 0.5 is guessing. `lower` and `upper`
+    /// are DeLong's interval.
+    ///
+    /// * Units: a share, 0 to 1.
+    /// * Blind to: any increasing change of all scores, so to calibration and to where classes are cut; everything younger than the
+    ///   label delay; answers whose labels never come.
+    /// * Memory: at most `64 labels versions + 48 requests` bytes.
+    /// * Source: Mann and Whitney 1947; DeLong et al., Biometrics 44 (1988) 837-845.
+    Auc(Ranked),
     /// How far scores are from the shares they promise, among labelled answers. Fields: brier, lower, upper, ece, p, n.
     Calibration(Calibration),
     /// Accuracy or F1 as confidence promises it, without labels. Fields: value, lower, upper, n.
@@ -41,9 +65,9 @@ pub enum Signal {
     /// Rate or mean of a business outcome that the scenario declares. Fields: value, lower, upper, n.
     Outcome(Outcome),
 
-    /// Two-sample Kolmogorov-Smirnov. Fields: d, p, n, m.
+    /// Two-sample Kolmogorov-Smirnov test.
     Ks(Compared<two::Ks>),
-    /// Population stability index. Fields: value, threshold, ratio (above 1 it has moved), p, n, m.
+    /// Population stability index.
     Psi(Compared<two::Psi>),
     /// Jensen-Shannon distance over quantile bins of the reference.
     JensenShannon(Compared<two::JensenShannon>),
@@ -70,8 +94,7 @@ pub enum Signal {
     /// Maximum mean discrepancy over all columns at once: it sees a changed correlation that no single column shows.
     Mmd(Compared<two::Mmd>),
 
-    /// Cumulative sum chart for a shift of the mean. Fields of all sequential kinds: alarm (signals since the last look),
-    /// warning, statistic, threshold, n.
+    /// Cumulative sum chart for a shift of the mean.
     Cusum(Followed<seq::CusumConfig>),
     /// Exponentially weighted moving average chart.
     Ewma(Followed<seq::EwmaConfig>),
@@ -146,6 +169,7 @@ defaults! {
 ///
 /// * Units: seconds.
 /// * Blind to: requests without an answer, which have no latency; a slow minority smaller than 1 − quantile.
+/// * Memory: at most `10000 versions scrapes` bytes.
 /// * Source: David and Nagaraja, Order Statistics (2003), 7.1; percentiles of SLOs: Google, Site Reliability Engineering, ch. 4.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -169,6 +193,7 @@ pub struct LatencyQuantile {
 ///
 /// * Units: a share, 0 to 1.
 /// * Blind to: wrong and slow answers.
+/// * Memory: at most `10000 versions scrapes` bytes.
 /// * Source: Wilson, JASA 22 (1927) 209-212.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -191,6 +216,7 @@ pub struct ErrorRate {
 /// * Units: multiples of the rate that spends the budget exactly.
 /// * Blind to: what burns slower than `factor`; wrong answers. At the start windows are shorter than declared, so that a few early
 ///   failures look like a fire: `min` guards against it.
+/// * Memory: at most `10000 versions scrapes` bytes.
 /// * Source: Google, The Site Reliability Workbook, chapter 5, sixth approach.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -220,6 +246,7 @@ pub struct BurnRate {
 ///
 /// * Units: a share, 0 to 1.
 /// * Blind to: trouble that leaves replicas idle; bursts between two scrapes (queue and memory are read at scrapes only).
+/// * Memory: at most `128 replicas scrapes` bytes.
 /// * Source: Google, Site Reliability Engineering, chapter 6 (the four golden signals).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -249,6 +276,8 @@ pub enum Resource {
 /// * Blind to: wrong values inside the range; columns with more than 1000 distinct values have no categories. Healthy data are not
 ///   at 0: a new value is outside the range of m reference values with probability 2/(m + 1). Compare with `baseline.` or a limit
 ///   above that.
+/// * Memory: at most `8 columns rows versions + 48 versions scrapes (columns + 4)` bytes; with a reference of `first` or `own` also
+///   those of its rows.
 /// * Source: Schelter et al., Automating Large-Scale Data Quality Verification, VLDB 11 (2018) 1781-1794.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -290,12 +319,7 @@ pub enum Defect {
     Schema,
 }
 
-/// A measure over the newest labelled answers of a version.
-///
-/// * Units: a share, 0 to 1.
-/// * Blind to: everything younger than the label delay; answers whose labels never come.
-/// * Source: accuracy: Wilson 1927; F1: van Rijsbergen 1979, interval by the delta method; AUC: Mann and Whitney 1947, interval
-///   after DeLong et al., Biometrics 44 (1988) 837-845.
+/// A measure of classes over the newest labelled answers of a version.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Labelled {
@@ -317,12 +341,32 @@ pub struct Labelled {
     pub looks: Looks,
 }
 
+/// A measure of scores over the newest labelled answers of a version.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ranked {
+    /// The newest so many labels.
+    pub window: LabelWindow,
+    /// Fewer labels than this are no measurement.
+    #[serde(default = "min_labels")]
+    #[schemars(range(min = 1))]
+    pub min: u32,
+    /// Two-sided confidence of the interval.
+    #[serde(default = "confidence")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub confidence: f64,
+    /// What the confidence is about.
+    #[serde(default)]
+    pub looks: Looks,
+}
+
 /// How far scores are from the shares they promise: the Brier score with Student's interval, the expected calibration error over
 /// bins of equal width, and the p-value of Spiegelhalter's test that outcomes happen as often as promised.
 ///
 /// * Units: `brier`: squared, 0 to 1; `ece`: a share, 0 to 1.
 /// * Blind to: everything younger than the label delay; a calibrated model that knows nothing. Chance alone lifts the expected
 ///   calibration error of calibrated scores to about a third of sqrt(bins / n): judge it beside `baseline.`, or take `p`.
+/// * Memory: at most `64 labels versions + 48 requests` bytes.
 /// * Source: Brier, Monthly Weather Review 78 (1950) 1-3; Guo et al., ICML 2017; Spiegelhalter, Statistics in Medicine 5 (1986)
 ///   421-433.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -351,6 +395,7 @@ pub struct Calibration {
 ///
 /// * Units: a share, 0 to 1.
 /// * Blind to: a model that is sure and wrong (concept drift, swapped features, corrupted weights): it assumes calibrated scores.
+/// * Memory: at most `512 versions scrapes` bytes.
 /// * Source: confidence-based performance estimation, NannyML documentation; Garg et al., ICLR 2022.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -377,7 +422,7 @@ pub struct PerformanceEstimate {
 }
 
 /// A measure that confidence promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Estimated {
     /// Accuracy.
@@ -393,6 +438,8 @@ pub enum Estimated {
 /// * Units: a difference of shares, 0 to 1.
 /// * Blind to: differences inside a group; groups smaller than `min`; with `equal-opportunity`, everything younger than the label
 ///   delay.
+/// * Memory: at most `versions scrapes (16 groups + 128)` bytes with `demographic-parity`; with `equal-opportunity` 64 for each of
+///   `labels` and version and 48 for each request that may still be labelled.
 /// * Source: Hardt, Price and Srebro, NeurIPS 2016; definitions as fairlearn's; interval: Newcombe, Statistics in Medicine 17
 ///   (1998) 873-890.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -424,7 +471,7 @@ pub struct Fairness {
 }
 
 /// What is compared between groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disparity {
     /// The share that gets class 1.
@@ -438,6 +485,7 @@ pub enum Disparity {
 ///
 /// * Units: a share, or the unit of the amount.
 /// * Blind to: everything younger than the outcome's delay. Outcomes are noisy: look at `n` before believing a difference.
+/// * Memory: at most `256 versions scrapes` bytes.
 /// * Source: Wilson 1927 for rates, Student's interval for means.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -495,7 +543,8 @@ pub struct Followed<D> {
     /// A score at or above this is class 1 (`wrong`).
     #[serde(default = "half")]
     pub class_threshold: Share,
-    /// Look at (value − mean) / standard deviation of this reference instead of the value.
+    /// Look at (value − mean) / standard deviation of this reference instead of the value. Run lengths and levels that are told
+    /// here are those of a known level and spread: with estimated ones false alarms come more often.
     pub standardise: Option<Reference>,
     /// The detector's own parameters.
     #[serde(flatten)]
@@ -507,7 +556,7 @@ pub struct Followed<D> {
 /// * Units: those of what is followed; `range` too.
 /// * Blind to: a change late in a long run, which the average of all observations hides (use a detector for that).
 /// * False alarms: the chance that the interval ever misses the true mean is at most 1 − confidence.
-/// * Memory: constant, below 200 bytes.
+/// * Memory: at most `300 versions + 16 observations` bytes.
 /// * Source: Waudby-Smith and Ramdas, JRSS B 86 (2024) 1-27 (empirical Bernstein); Howard et al., Annals of Statistics 49 (2021)
 ///   1055-1080 (beta-binomial mixture for rates).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -535,7 +584,7 @@ pub struct ConfidenceSequence {
 }
 
 /// How a confidence sequence is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SequenceMethod {
     /// For any metric within known bounds.
@@ -545,7 +594,13 @@ pub enum SequenceMethod {
     BetaBinomial,
 }
 
-/// A coin.
+/// A coin: heads with probability `share` at each look, whatever was observed. A rule on it fires after 1 / `share` looks on
+/// average (geometrically), fault or no fault: a policy that is no better than that has learned nothing.
+///
+/// * Units: `heads`: 0 or 1, none.
+/// * Blind to: everything.
+/// * Memory: at most `100` bytes.
+/// * Source: own, from a random stream named in the plan.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Coin {
