@@ -624,3 +624,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_can_be_read_is_checked_beside_what_cannot() {
+    let text = r#"name = "p"
+[signals.latency]
+kind   = "latency-quantile"
+windw  = "60s"
+[signals.scores]
+kind   = "kss"
+of     = "score"
+window = "60s"
+[signals.accuracy]
+kind   = "accuracy"
+window = { labels = 10 }
+[[rule]]
+when = "scores.p < 0.01"
+then = "rollback"
+[[rule]]
+when = "accuracy.lowr < 0.5"
+then = "rollback"
+[[rule]]
+when = "accuracyy.lower < 0.5"
+then = "rollback"
+[[rule]]
+when = "latency.value > 1"
+then = "rollback"
+"#;
+    let found = rollcage::plan::policy_alone("p.toml", text).expect_err("mistakes");
+    let said: Vec<&str> = found.iter().map(|d| d.message.as_str()).collect();
+    for part in ["windw", "kss", "never a measurement", "no field `lowr`", "unknown signal `accuracyy`"] {
+        assert!(said.iter().any(|message| message.contains(part)), "nothing about `{part}`: {said:#?}");
+    }
+    // Nothing follows from what could not be read.
+    for name in ["`scores`", "`latency`"] {
+        assert!(!said.iter().any(|message| message.contains("unknown signal") && message.contains(name)), "{said:#?}");
+    }
+}

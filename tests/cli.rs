@@ -232,3 +232,49 @@ fn schemas_are_json_and_models_are_as_promised() {
     assert_eq!(code(&rollcage(&["models", "show", "synthetic/models/census-v2.json"])), 0);
     assert_eq!(code(&rollcage(&["doctor"])), 0);
 }
+
+#[test]
+fn a_slip_is_answered_with_what_was_meant() {
+    let says = |args: &[&str], wanted: &[&str], never: &[&str]| {
+        let output = rollcage(args);
+        let said = text(&output.stderr);
+        assert_ne!(code(&output), 0, "{args:?}");
+        for part in wanted {
+            assert!(said.contains(part), "{args:?}: no `{part}` in\n{said}");
+        }
+        for part in never {
+            assert!(!said.contains(part), "{args:?}: `{part}` in\n{said}");
+        }
+    };
+    let slow_burn = "did you mean `scenarios/slow-burn.toml`?";
+    says(&["power", "slow-burn"], &[slow_burn], &[]);
+    says(&["power", "slowburn"], &[slow_burn], &[]);
+    says(&["power", "scenarios/slow-burn"], &[slow_burn], &[]);
+    says(&["power", "scenarios"], &["it is a folder", "`scenarios/slow-burn.toml`"], &[".git", "did you mean"]);
+    let power = |args: &[&'static str]| [&["power", "scenarios/slow-burn.toml"], args].concat();
+    says(&power(&["--rule", "fastburn"]), &["did you mean `fast-burn`?"], &[]);
+    says(&power(&["--share", "-0.1"]), &["-0.1", "a share is between 0 and 1, like 0.2"], &["tip:"]);
+    says(&power(&["--share", "20"]), &["like 0.2"], &[]);
+    says(&power(&["--seed", "-1"]), &["-1", "--seed"], &["tip:"]);
+    says(&["explain", "ks-test"], &["did you mean `ks`?", "`rollcage explain` lists all of them"], &[]);
+    says(&["explain", "latency"], &["did you mean `latency-quantile`?"], &[]);
+}
+
+#[test]
+fn an_explanation_has_definition_fields_choices_and_an_example() {
+    let output = rollcage(&["explain", "fairness"]);
+    let said = text(&output.stdout);
+    for part in [
+        "Rules may read: value, lower, upper, ratio, n.",
+        "equal-opportunity: Among those of class 1",
+        "Default: \"demographic-parity\".",
+        "Memory: at most `",
+        "groups: groups of users",
+        "[signals.fairness]",
+    ] {
+        assert!(said.contains(part), "no `{part}` in\n{said}");
+    }
+    let said: Value = serde_json::from_slice(&rollcage(&["explain", "ks", "--format", "json"]).stdout).expect("JSON");
+    assert_eq!(said["fields"][0], "d");
+    assert!(said["example"].as_str().is_some_and(|text| text.contains("kind = \"ks\"")));
+}

@@ -13,7 +13,7 @@ use rollcage::event::{
     Capacity, Event, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, Outcomes, ReplicaState,
 };
 use rollcage::id::{OutcomeId, ReplicaId, SegmentId, SourceId, VersionId};
-use rollcage::plan::about::{About, kinds};
+use rollcage::plan::about::{About, MEMORY_WORDS, kinds};
 use rollcage::plan::{policy_alone, policy_schema};
 use rollcage::rng::{Seed, Stream};
 use rollcage::stats::histogram::Histogram;
@@ -243,24 +243,20 @@ fn evaluate(formula: &str, of: &dyn Fn(&str) -> f64) -> f64 {
     parts.iter().map(|part| product(part)).sum()
 }
 
-/// The bytes that the documentation of a detector of single observations allows.
-fn allowed(about: &About, observations: f64) -> f64 {
-    let line = about.text.split("Memory:").nth(1).unwrap_or_else(|| panic!("{}: nothing about memory", about.kind));
-    let line = line.split("\n*").next().unwrap_or_default();
-    // Of all of them, as the module says.
-    let each = 300.0;
-    if line.trim_start().starts_with("constant") {
-        return each;
-    }
-    let formula = line.split('`').nth(1).unwrap_or_else(|| panic!("{}: no bound in `{line}`", about.kind));
+/// The bytes that the documentation of a kind allows, where `of` says what its words stand for.
+fn allowed(about: &About, of: &dyn Fn(&str) -> f64) -> f64 {
+    let line = about.text.split("Memory: at most `").nth(1).unwrap_or_else(|| panic!("{}: no memory", about.kind));
+    let formula = line.split('`').next().unwrap_or_default();
     let default = |name: &str| -> f64 {
+        if MEMORY_WORDS.iter().any(|(word, _)| *word == name) && name != "lambdas" {
+            return of(name);
+        }
         let parameter = about.parameters.iter().find(|p| p.name == name);
         let default = parameter.and_then(|p| p.default.as_deref()).unwrap_or_else(|| panic!("{}: {name}?", about.kind));
         // A list counts by its length.
         default.parse().unwrap_or_else(|_| default.matches(',').count() as f64 + 1.0)
     };
-    let doublings = if line.contains("per doubling") { libm::log2(observations).ceil() } else { 1.0 };
-    each + evaluate(formula, &default) * doublings
+    evaluate(formula, &default)
 }
 
 fn sequential(policy: &PolicyConfig) -> Option<Sequential> {
@@ -282,7 +278,13 @@ fn detectors_of_single_observations_take_what_their_text_says() {
     let mut looked = 0;
     for (about, text) in every() {
         let Some(fresh) = sequential(&policy(&text)) else { continue };
-        let allowed = allowed(&about, n as f64);
+        let of = |word: &str| match word {
+            "versions" => 1.0,
+            "observations" => 0.0,
+            "doublings" => libm::log2(n as f64).ceil(),
+            word => panic!("{}: {word}?", about.kind),
+        };
+        let allowed = allowed(&about, &of);
         for values in [&quiet, &errors] {
             let begun = sequential(&policy(&text)).expect("a detector, as before");
             // A copy grows to its size by doubling.
@@ -297,6 +299,57 @@ fn detectors_of_single_observations_take_what_their_text_says() {
         looked += 1;
     }
     assert!(looked >= 20, "{looked} detectors");
+}
+
+#[test]
+fn every_signal_takes_what_its_text_says() {
+    let each = 160.0;
+    let (scrapes, versions) = (30_u64, 2.0);
+    let mut least = Vec::new();
+    for (about, text) in every() {
+        // An hour would not fill.
+        let text = if about.kind == "burn-rate" { text + "long = \"60s\"\nshort = \"10s\"\n" } else { text };
+        let signals = policy(&text).signals;
+        let mut detectors = Detectors::new(&signals, 2, Seed(1));
+        let (mut telemetry, mut stream) = (Telemetry::default(), Stream::named(Seed(1), "limits", "bytes"));
+        // A window of a minute and one scrape more.
+        let in_window = signals[0].kind.window().map_or(1.0, |window| (window.0 / EVERY.0) as f64 + 1.0);
+        let of = |word: &str| match word {
+            "versions" => versions,
+            "scrapes" => in_window,
+            "rows" => each * in_window,
+            "columns" => 3.0,
+            "observations" => versions * each,
+            "requests" => f64::from(1 << 14) + versions * each,
+            "labels" => 100.0, // as `least` has it
+            "replicas" | "groups" => 2.0,
+            "doublings" => libm::log2(each * scrapes as f64).ceil(),
+            word => panic!("{}: {word}?", about.kind),
+        };
+        // Of which the frame of a signal, as the text of `Detectors` says.
+        let allowed = allowed(&about, &of) + 3000.0;
+        for k in 0..scrapes * 4 {
+            let rows: Vec<Row> = (0..each as usize).map(|_| Row::all(stream.uniform() as f32)).collect();
+            telemetry.scrape([&rows, &rows]).iter().for_each(|input| detectors.take(input));
+            for version in [OLD, NEW] {
+                // A verdict or none: here only what is kept counts.
+                let _ = detectors.look(0, version, OLD, telemetry.now());
+            }
+            let bytes = detectors.bytes() as f64;
+            assert!(
+                bytes <= allowed,
+                "{}: {bytes} bytes after {k} scrapes, where its text allows {allowed}",
+                about.kind
+            );
+            if k + 1 == scrapes * 4 {
+                least.push((allowed / bytes, about.kind.clone()));
+            }
+        }
+    }
+    // A bound that nothing comes near would bound nothing.
+    for (slack, kind) in &least {
+        assert!(*slack < 12.0, "{kind}: its text allows {slack} times what it takes");
+    }
 }
 
 #[test]
@@ -474,7 +527,7 @@ fn verdicts_do_not_depend_on_the_unit() {
 
 #[test]
 fn kinds_that_were_not_converted_have_no_unit_of_a_metric() {
-    for about in kinds().iter().filter(|about| about.kind != "coin" && UNITS.iter().all(|u| u.0 != about.kind)) {
+    for about in kinds().iter().filter(|about| UNITS.iter().all(|u| u.0 != about.kind)) {
         let units = about.text.split("Units:").nth(1).unwrap_or_else(|| panic!("{}: nothing about units", about.kind));
         let units = units.split("\n*").next().unwrap_or_default();
         let free = ["none", "a share", "shares", "seconds", "multiples", "squared, 0 to 1", "a difference of shares"];

@@ -6,17 +6,17 @@ pub mod live;
 pub mod power;
 pub mod validate;
 
-use crate::control::config::PolicyConfig;
+use crate::control::config::{Operand, PolicyConfig, Rule};
 use crate::digest::{hex, keyed};
 use crate::event::RequestEnd;
-use crate::id::{FaultId, SourceId};
+use crate::id::{FaultId, RuleId, SourceId};
 use crate::plan::Plan;
 use crate::report::aggregate::TrialFigures;
 use crate::report::assess::assess;
 use crate::report::fold::RunRecord;
 use crate::report::incident::{FaultFacts, FaultKind, References, Runs, Twin, Without};
 use crate::report::judge::judge_all;
-use crate::report::trial::{Host, TrialReport};
+use crate::report::trial::{Host, Limit, Reading, TrialReport};
 use crate::rng::Seed;
 use crate::sim::{Results, Setup, Sim};
 use crate::time::SimTime;
@@ -103,6 +103,7 @@ impl<'p> Bench<'p> {
             policy: plan.policy.name.clone(),
             seed: seed.0,
             names: trace.names,
+            readings: readings(&plan.policy),
             objective: plan.objective.clone(),
             rollout: (plan.rollout.to, plan.rollout.from),
             outcome: assessed.outcome,
@@ -129,6 +130,25 @@ impl<'p> Bench<'p> {
         report.expectations = judge_all(&plan.expectations, &plan.policy.name, &[TrialFigures::from(&report)]);
         report
     }
+}
+
+/// What each rule of a policy reads of the version under test, and where its condition turns.
+fn readings(policy: &PolicyConfig) -> Vec<Reading> {
+    let reading = |(i, rule): (usize, &Rule)| {
+        let (left, right) = (&rule.when.left, &rule.when.right);
+        let tested = |operand: &Operand| operand.factor != 0.0 && operand.value.is_some_and(|field| !field.baseline);
+        let (read, other) = if tested(left) { (left, right) } else { (right, left) };
+        let field = read.value.filter(|_| tested(read))?;
+        // read.factor × value + read.offset = other
+        let limit = Limit {
+            of: other.value.map(|field| (field.signal, field.field, field.baseline)),
+            factor: other.factor / read.factor,
+            offset: (other.offset - read.offset) / read.factor,
+        };
+        let (rule, text) = (RuleId(i as u16), rule.text.clone());
+        Some(Reading { rule, text, signal: field.signal, field: field.field, limit })
+    };
+    policy.rules.iter().enumerate().filter_map(reading).collect()
 }
 
 /// What the report must know of the plan's faults.
@@ -220,4 +240,39 @@ pub fn simulate_alone(plan: &Plan, seed: u64, models: &mut Predictions) -> Resul
     models.forget();
     let record = crate::sim::run(&bench.setup, models)?;
     Ok(bench.report(record, Twin::None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_rule_reads_and_where_it_turns_is_told_in_the_unit_of_the_field() {
+        let text = |rules: &[&str]| {
+            let rules: String =
+                rules.iter().map(|when| format!("[[rule]]\nwhen = \"{when}\"\nthen = \"alert\"\n")).collect();
+            format!("name = \"p\"\n[signals.errors]\nkind = \"error-rate\"\nwindow = \"60s\"\n{rules}")
+        };
+        let rules = [
+            "errors.lower > 0.01",
+            "2 * errors.upper + 0.1 > 0.5",
+            "baseline.errors.upper + 0.005 < errors.lower",
+            "errors.lower > 2 * errors.value - 0.25",
+            "baseline.errors.value > 0.1",
+        ];
+        let policy = crate::plan::policy_alone("p.toml", &text(&rules)).expect("a policy");
+        let found: Vec<_> = readings(&policy).into_iter().map(|r| (r.rule.0, r.field, r.limit)).collect();
+        let signal = policy.signals.iter().position(|s| s.name == "errors").map(|i| crate::id::SignalId(i as u16));
+        let of = |field, baseline| signal.map(|signal| (signal, field, baseline));
+        let limit = |of, factor, offset| Limit { of, factor, offset };
+        assert_eq!(
+            found,
+            [
+                (0, 1, limit(None, 1.0, 0.01)),
+                (1, 2, limit(None, 0.5, 0.2)),
+                (2, 1, limit(of(2, true), 1.0, 0.005)),
+                (3, 1, limit(of(0, false), 2.0, -0.25)),
+            ]
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::{Format, Stop, print};
-use crate::plan::about::{About, Parameter, kinds};
+use crate::plan::about::{About, MEMORY_WORDS, Parameter, kinds};
 use crate::plan::diagnostic::did_you_mean;
 use clap::Args;
 use serde_json::json;
@@ -40,7 +40,8 @@ impl Explain {
         let Some(about) = all.iter().find(|a| a.kind == *wanted) else {
             let names: Vec<&str> = all.iter().map(|a| a.kind.as_str()).collect();
             let help = did_you_mean(wanted, &names, "kinds").unwrap_or_default();
-            return Err(Stop::Usage(format!("there is no kind of signal `{wanted}`; {help}")));
+            let all = "`rollcage explain` lists all of them";
+            return Err(Stop::Usage(format!("there is no kind of signal `{wanted}`; {help}; {all}")));
         };
         print(&match self.format {
             Format::Json => format!("{:#}\n", object(about)),
@@ -56,13 +57,15 @@ fn first_sentence(text: &str) -> &str {
 
 fn object(about: &About) -> serde_json::Value {
     let parameter = |p: &Parameter| {
+        let choice = |(value, what): &(String, String)| json!({ "value": value, "what": what });
         json!({
             "name": p.name, "what": p.what, "required": p.required, "default": p.default, "values": p.values,
+            "choices": p.choices.iter().map(choice).collect::<Vec<_>>(),
         })
     };
     json!({
-        "kind": about.kind, "summary": about.summary, "definition": about.text,
-        "parameters": about.parameters.iter().map(parameter).collect::<Vec<_>>(),
+        "kind": about.kind, "summary": about.summary, "definition": about.text, "fields": about.fields,
+        "example": about.example, "parameters": about.parameters.iter().map(parameter).collect::<Vec<_>>(),
     })
 }
 
@@ -78,6 +81,14 @@ fn page(about: &About) -> String {
             out.push('\n');
         }
     }
+    let memory = about.text.split("Memory:").nth(1).and_then(|rest| rest.split('`').nth(1)).unwrap_or_default();
+    let used = |word: &str| memory.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == word);
+    let words: Vec<String> =
+        MEMORY_WORDS.iter().filter(|(word, _)| used(word)).map(|(word, what)| format!("{word}: {what}")).collect();
+    if !words.is_empty() {
+        out.push_str(&format!("\n{}\n", fold(&format!("Where {}.", words.join("; ")), 0)));
+    }
+    out.push_str(&format!("\n{}\n", fold(&format!("Rules may read: {}.", about.fields.join(", ")), 0)));
     out.push_str("\nParameters\n");
     let width = about.parameters.iter().map(|p| p.name.len()).max().unwrap_or(0);
     for p in &about.parameters {
@@ -91,6 +102,15 @@ fn page(about: &About) -> String {
             (None, false) => {}
         }
         out.push_str(&fold(&format!("  {:width$}  {what}", p.name), width + 4));
+        out.push('\n');
+        for (choice, what) in &p.choices {
+            out.push_str(&fold(&format!("  {:width$}    {choice}: {what}", ""), width + 8));
+            out.push('\n');
+        }
+    }
+    out.push_str("\nExample\n");
+    for line in about.example.lines() {
+        out.push_str(format!("  {line}").trim_end());
         out.push('\n');
     }
     out

@@ -19,7 +19,7 @@ pub(super) struct Live {
     #[command(flatten)]
     which: Which,
     /// The root seed of the traffic
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Where the files go [default: reports/SCENARIO-POLICY-live-SEED; with `--format json` nothing is written]
     #[arg(long)]

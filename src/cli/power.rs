@@ -4,6 +4,7 @@ use crate::campaign::power::{Ask, PowerError, WRONG_RATE, power};
 use crate::cli::exit::Exit;
 use crate::cli::run::{quoted, unwritable};
 use crate::cli::{Format, Stop, Which, colour, print};
+use crate::plan::diagnostic::did_you_mean;
 use crate::plan::{Plan, Vetting, load};
 use crate::report::render::{ConsoleOptions, console_power, power_files, power_json, write_files};
 use clap::Args;
@@ -21,19 +22,19 @@ pub(super) struct Power {
     #[arg(long, default_value_t = 1)]
     stage: usize,
     /// The canary's share of traffic in it [default: the scenario's]
-    #[arg(long)]
+    #[arg(long, value_parser = share, allow_negative_numbers = true)]
     share: Option<f64>,
     /// Share of requests without an answer when all is well [default: what the objective allows]
-    #[arg(long)]
+    #[arg(long, value_parser = share, allow_negative_numbers = true)]
     failure_rate: Option<f64>,
     /// Share of wrong answers when all is well
-    #[arg(long, default_value_t = WRONG_RATE)]
+    #[arg(long, default_value_t = WRONG_RATE, value_parser = share, allow_negative_numbers = true)]
     wrong_rate: f64,
     /// So many simulated rollouts for each size of shift
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(3..))]
     trials: u32,
     /// The seed of the first
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Where the files go [default: reports/power-SCENARIO-POLICY-SEED; with `--format json` nothing is written]
     #[arg(long)]
@@ -51,6 +52,11 @@ impl Power {
         // No model runs, so none is tried out and no runtime is needed.
         let mut trusting = |_: &[u8], _: &crate::artifact::Signature| Ok(Vetting { vetted: false, rowwise: false });
         let plan = load(&self.which.scenario, self.which.policy.as_deref(), &mut trusting).map_err(Stop::Invalid)?;
+        let names: Vec<&str> = plan.policy.rules.iter().map(|rule| rule.name.as_str()).collect();
+        if let Some(rule) = self.rule.as_ref().filter(|rule| !names.contains(&rule.as_str())) {
+            let help = did_you_mean(rule, &names, "rules of this policy").unwrap_or_default();
+            return Err(Stop::Usage(format!("there is no rule `{rule}`; {help}")));
+        }
         let ask = Ask {
             stage: self.stage,
             share: self.share,
@@ -114,6 +120,12 @@ impl Power {
         add("seed", Some(self.seed.to_string()));
         line
     }
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let value: Option<f64> = text.parse().ok();
+    value.filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "a share is between 0 and 1, like 0.2".to_owned())
 }
 
 fn stop(e: &PowerError) -> Stop {

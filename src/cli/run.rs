@@ -22,7 +22,7 @@ pub(super) struct Run {
     #[command(flatten)]
     which: Which,
     /// The root seed of the trial, or the first of `--seeds`
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// So many trials, with consecutive seeds; nobody should quote a single one
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]

@@ -17,7 +17,7 @@ pub(super) struct Verify {
     #[arg(long)]
     policy: Option<PathBuf>,
     /// The first seed
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// So many seeds, one after another
     #[arg(long, default_value_t = 1)]

@@ -38,14 +38,27 @@ pub struct Scrapes {
 }
 
 impl Scrapes {
-    /// Keeps what windows up to `keep` need.
+    /// Keeps what windows up to `keep` need; of no length, nothing.
     #[must_use]
     pub const fn new(keep: Span) -> Self {
         Self { keep, scrapes: VecDeque::new() }
     }
 
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        let totals = |totals: &Vec<Totals>| {
+            totals.capacity() * size_of::<Totals>() + totals.iter().map(|t| t.latency.heap()).sum::<usize>()
+        };
+        self.scrapes.capacity() * size_of::<(SimTime, Vec<Totals>)>()
+            + self.scrapes.iter().map(|(_, of)| totals(of)).sum::<usize>()
+    }
+
     /// Takes one scrape.
     pub fn take(&mut self, metrics: &Metrics) {
+        if self.keep == Span::ZERO {
+            return;
+        }
         let versions = metrics.rows.iter().map(|r| r.version.index() + 1).max().unwrap_or(0);
         let mut totals = vec![Totals::default(); versions];
         for row in &metrics.rows {

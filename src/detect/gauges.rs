@@ -22,6 +22,13 @@ impl Gauges {
         Self { keep, capacity: Capacity::default(), scrapes: VecDeque::new() }
     }
 
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        let rows = self.scrapes.iter().map(|(_, rows)| rows.capacity() * size_of::<GaugeRow>());
+        self.scrapes.capacity() * size_of::<(SimTime, Vec<GaugeRow>)>() + rows.sum::<usize>()
+    }
+
     /// Takes one scrape.
     pub fn take(&mut self, metrics: &Metrics) {
         let Some(keep) = self.keep else { return };

@@ -28,6 +28,12 @@ impl Groups {
         Self { ring: Ring::new(keep) }
     }
 
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        self.ring.heap(|counts| counts.capacity() * size_of::<Share>())
+    }
+
     /// Counts a batch.
     pub fn take(&mut self, config: &Fairness, batch: &Observations) {
         if config.disparity != Disparity::DemographicParity {

@@ -85,6 +85,15 @@ impl Interval {
         self.count += 1;
     }
 
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        match &self.state {
+            State::Bernstein(sequence) => size_of_val(&**sequence),
+            State::Binomial(_) | State::Idle => 0,
+        }
+    }
+
     /// Value, lower, upper, n, and how many of them were outside the bounds; `None` before the first observation.
     #[must_use]
     pub fn values(&self) -> Option<Vec<f64>> {

@@ -95,6 +95,14 @@ impl Labelled {
         Self { keep, waiting: Vec::new(), answers: Vec::new() }
     }
 
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        let waiting = self.waiting.iter().map(|w| w.scored.capacity() * size_of::<Option<Scored>>());
+        let pairs = self.answers.iter().map(|of| of.pairs.capacity() * size_of::<Pair>());
+        waiting.sum::<usize>() + pairs.sum::<usize>()
+    }
+
     /// Takes scores that will wait for their labels.
     pub fn scores(&mut self, batch: &Observations) {
         if self.keep.is_none() {

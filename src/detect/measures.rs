@@ -91,6 +91,12 @@ impl Estimates {
         Self { threshold, ring: Ring::new(keep) }
     }
 
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        self.ring.heap(|_| 0)
+    }
+
     /// Takes the scores of a batch.
     pub fn take(&mut self, batch: &Observations) {
         let from = batch.ended.iter().copied().min();
@@ -152,6 +158,12 @@ impl OutcomeSums {
     #[must_use]
     pub const fn new(keep: Span) -> Self {
         Self { ring: Ring::new(keep) }
+    }
+
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        self.ring.heap(|_| 0)
     }
 
     /// Takes a batch.

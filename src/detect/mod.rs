@@ -74,7 +74,8 @@ enum Own {
 /// All signals of one policy over one stream of telemetry. Plain data: cloned it continues the same way.
 ///
 /// Memory: what [`mod@rows`], [`ring`], [`counters`], [`gauges`], [`labelled`] and each sequential detector state; all of it depends on
-/// windows, rates and the number of versions, not on time (`tests/detector_limits`).
+/// windows, rates and the number of versions, not on time. The page of each kind says how much ("Memory"), beside 3 kB for the
+/// frame of a signal; `tests/detector_limits` holds [`Detectors::bytes`] to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detectors {
     signals: Vec<SignalConfig>,
@@ -127,6 +128,20 @@ impl Detectors {
             looks: vec![Vec::new(); signals.len()],
             scraped: 0,
         }
+    }
+
+    /// Bytes that telemetry fills, beside what the configuration of the signals takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let own = self.own.iter().map(|own| match own {
+            Own::Groups(groups) => groups.heap(),
+            Own::Estimates(estimates) => estimates.heap(),
+            Own::Outcomes(outcomes) => outcomes.heap(),
+            Own::Nothing | Own::Coin(_) | Own::Draws(_) => 0,
+        });
+        let parts =
+            [self.scrapes.heap(), self.gauges.heap(), self.rows.heap(), self.labelled.heap(), self.sequences.heap()];
+        size_of::<Self>() + parts.iter().sum::<usize>() + own.sum::<usize>()
     }
 
     /// Takes what telemetry brings.

@@ -45,6 +45,16 @@ impl<T> Ring<T> {
         }
     }
 
+    /// Bytes behind pointers, of which each slice has `of` behind its own.
+    pub fn heap(&self, of: impl Fn(&T) -> usize) -> usize {
+        let slices = |slices: &VecDeque<Slice<T>>| {
+            size_of_val(slices)
+                + slices.capacity() * size_of::<Slice<T>>()
+                + slices.iter().map(|s| of(&s.what)).sum::<usize>()
+        };
+        self.by_version.iter().map(slices).sum()
+    }
+
     /// The slices of a version in the `window` that ends at `now`.
     pub fn over(&self, version: VersionId, window: Span, now: SimTime) -> impl Iterator<Item = &Slice<T>> + Clone {
         let oldest = now.minus(window);

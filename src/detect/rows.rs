@@ -27,6 +27,15 @@ struct Chunk {
     joint: Vec<Vec<u32>>,
 }
 
+impl Chunk {
+    /// Bytes behind pointers.
+    fn heap(&self) -> usize {
+        let columns = self.columns.iter().map(|c| size_of_val(c) + c.capacity() * size_of::<f32>());
+        let joint = self.joint.iter().map(|c| size_of_val(c) + c.capacity() * size_of::<u32>());
+        columns.sum::<usize>() + joint.sum::<usize>()
+    }
+}
+
 /// Rows of the first so much time: of all traffic, or of one version's.
 #[derive(Debug, Clone, PartialEq)]
 struct Fixed {
@@ -142,6 +151,22 @@ impl Rows {
                 chunks.pop_front();
             }
         }
+    }
+
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        let recent = self.by_version.iter().map(|chunks| {
+            size_of_val(chunks) + chunks.capacity() * size_of::<Chunk>() + chunks.iter().map(Chunk::heap).sum::<usize>()
+        });
+        let fixed = self.fixed.iter().map(|fixed| {
+            let bins =
+                fixed.bins.iter().map(|(_, edges, counts)| (edges.bins() * 3 + counts.capacity()) * size_of::<u32>());
+            fixed.chunks.capacity() * size_of::<Chunk>()
+                + fixed.chunks.iter().map(Chunk::heap).sum::<usize>()
+                + bins.sum::<usize>()
+        });
+        recent.sum::<usize>() + fixed.sum::<usize>()
     }
 
     fn chunks(&self, side: Side, now: SimTime) -> Vec<&Chunk> {

@@ -174,6 +174,22 @@ impl Sequences {
         self.configs.iter().flatten().any(|(_, c)| wanted(&c.of))
     }
 
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        let line = |line: &Line| {
+            let state = match &line.state {
+                State::Detector(detector) => detector.bytes(),
+                State::Interval(interval) => interval.heap(),
+            };
+            state + line.values.capacity() * size_of::<f64>()
+        };
+        let lines = self.lines.iter().map(|lines| {
+            lines.capacity() * size_of::<Option<Line>>() + lines.iter().flatten().map(line).sum::<usize>()
+        });
+        lines.sum::<usize>() + self.first.capacity() * size_of::<Learned>()
+    }
+
     /// Takes what a scrape brings of every channel that is followed.
     pub fn take(&mut self, input: &Input) {
         match input {

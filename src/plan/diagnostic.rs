@@ -170,6 +170,12 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, c)| c)
 }
 
+/// Whether one name is the other with words before or behind it: `latency` and `latency-quantile`.
+fn related(a: &str, b: &str) -> bool {
+    let within = |short: &str, long: &str| !short.is_empty() && long.split('-').any(|word| word == short);
+    within(a, b) || within(b, a)
+}
+
 /// "did you mean `x`?", with all there is when the list is short, or the list alone.
 #[must_use]
 pub fn did_you_mean(word: &str, candidates: &[&str], noun: &str) -> Option<String> {
@@ -180,7 +186,8 @@ pub fn did_you_mean(word: &str, candidates: &[&str], noun: &str) -> Option<Strin
         n if n <= LISTED_MAX => format!("{noun}: {}", listed(candidates)),
         n => format!("{noun}: {} and {} more", listed(&candidates[..LISTED_MAX]), n - LISTED_MAX),
     };
-    Some(match nearest(word, candidates.iter().copied()) {
+    let alike = || candidates.iter().copied().find(|candidate| related(word, candidate));
+    Some(match nearest(word, candidates.iter().copied()).or_else(alike) {
         Some(meant) => format!("did you mean `{meant}`? {list}"),
         None => list,
     })
@@ -215,5 +222,9 @@ mod tests {
     fn misspellings_are_recognised_and_strangers_are_not() {
         assert_eq!(nearest("replcias", ["replicas", "queue"]), Some("replicas"));
         assert_eq!(nearest("zebra", ["replicas", "queue"]), None);
+        let help = |word| did_you_mean(word, &["latency-quantile", "ks"], "kinds").unwrap_or_default();
+        assert!(help("latency").starts_with("did you mean `latency-quantile`?"), "{}", help("latency"));
+        assert!(help("ks-test").starts_with("did you mean `ks`?"), "{}", help("ks-test"));
+        assert!(help("zebra").starts_with("kinds: "), "{}", help("zebra"));
     }
 }

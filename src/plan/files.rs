@@ -1,8 +1,9 @@
 //! Owns access to input files: from disk, or from memory so that tests feed strings. Remembers what was read, for the digest.
 
 use crate::digest::{Digest, keyed};
-use crate::plan::diagnostic::{Diagnostic, Source, did_you_mean};
+use crate::plan::diagnostic::{Diagnostic, Source, did_you_mean, nearest};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -102,14 +103,46 @@ impl Files {
     }
 
     fn missing(&self, path: &Path, why: &str) -> FileError {
+        let message = format!("cannot read `{}`: {why}", shown(path));
+        if self.disk && path.is_dir() {
+            let inside = self.files(path, Some("toml".as_ref()));
+            let inside: Vec<String> = inside.iter().map(|name| shown(&path.join(name))).collect();
+            let inside: Vec<&str> = inside.iter().map(String::as_str).collect();
+            return FileError { message, help: did_you_mean("", &inside, "files in it") };
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
         let wanted = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let extension = path.extension();
-        let names = self.names(folder);
-        let alike: Vec<&str> =
-            names.iter().map(String::as_str).filter(|n| Path::new(n).extension() == extension).collect();
+        let alike = self.files(folder, path.extension());
+        let alike: Vec<&str> = alike.iter().map(String::as_str).filter(|name| *name != wanted).collect();
+        if nearest(wanted, alike.iter().copied()).is_none()
+            && let Some(meant) = self.by_name(folder, path)
+        {
+            return FileError { message, help: Some(format!("did you mean `{meant}`?")) };
+        }
         let help = if alike.is_empty() { None } else { did_you_mean(wanted, &alike, "files there") };
-        FileError { message: format!("cannot read `{}`: {why}", shown(path)), help }
+        FileError { message, help }
+    }
+
+    /// A scenario beside the path or in `scenarios/` beside it, of which the path has about the name.
+    fn by_name(&self, folder: &Path, path: &Path) -> Option<String> {
+        let stem = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+        let places = [folder.to_owned(), folder.join("scenarios")];
+        let inside = |place: &PathBuf| {
+            self.files(place, Some("toml".as_ref())).into_iter().map(|name| place.join(name)).collect::<Vec<_>>()
+        };
+        let found: Vec<PathBuf> = places.iter().flat_map(inside).collect();
+        let stems: Vec<String> = found.iter().filter_map(|path| stem(path)).collect();
+        let meant = nearest(&stem(path)?, stems.iter().map(String::as_str))?;
+        found.iter().find(|path| stem(path).as_deref() == Some(meant)).map(|path| shown(path))
+    }
+
+    /// The names of the files in a folder that have this extension; hidden ones left out.
+    fn files(&self, folder: &Path, extension: Option<&OsStr>) -> Vec<String> {
+        let mut names = self.names(folder);
+        names.retain(|name| {
+            !name.starts_with('.') && Path::new(name).extension() == extension && self.exists(&folder.join(name))
+        });
+        names
     }
 }
 

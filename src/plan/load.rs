@@ -54,6 +54,10 @@ pub fn load_from(
     let known = plant.as_ref().map_or_else(Known::default, Plant::known);
     let policy = match (&policy, &policy_document) {
         (Some(p), Some(d)) => Some(policy::policy(p, &Place::root(d), &known, &mut found)),
+        (None, Some(d)) => {
+            policy::partly(d, &known, &mut found);
+            None
+        }
         _ => None,
     };
     if let (true, Some(plant), Some(policy), Some(s)) = (found.is_empty(), plant, policy, scenario)
@@ -108,6 +112,9 @@ pub fn policy_alone(file: &str, text: &str) -> Result<PolicyConfig, Vec<Diagnost
     let mut found = Vec::new();
     let wire: Option<Policy> = typed(&document, &policy_schema(), &mut found);
     let policy = wire.map(|wire| policy::policy(&wire, &Place::root(&document), &Known::default(), &mut found));
+    if policy.is_none() {
+        policy::partly(&document, &Known::default(), &mut found);
+    }
     policy.filter(|_| found.is_empty()).ok_or(found)
 }
 

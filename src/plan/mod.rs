@@ -10,6 +10,7 @@
 pub mod about;
 pub mod diagnostic;
 pub mod document;
+pub mod examples;
 pub mod expression;
 pub mod fault;
 pub mod files;

@@ -15,7 +15,44 @@ type Object = Map<String, Value>;
 /// The JSON Schema of a wire type.
 #[must_use]
 pub fn of<T: JsonSchema>() -> Value {
-    schemars::schema_for!(T).to_value()
+    let mut schema = schemars::schema_for!(T).to_value();
+    unlink(&mut schema);
+    schema
+}
+
+/// Turns links of the source code's documentation into words of a policy file: `[`super::MannWhitney`]` is `mann-whitney`.
+fn unlink(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(text) if key == "description" => *text = plain(text),
+                    value => unlink(value),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(unlink),
+        _ => {}
+    }
+}
+
+fn plain(text: &str) -> String {
+    let mut parts = text.split("[`");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (link, rest) = part.split_once("`]").unwrap_or((part, ""));
+        let name = link.rsplit("::").next().unwrap_or(link);
+        out.push('`');
+        for (i, c) in name.trim_end_matches("Config").chars().enumerate() {
+            if c.is_uppercase() && i > 0 {
+                out.push('-');
+            }
+            out.extend(c.to_lowercase());
+        }
+        out.push('`');
+        out.push_str(rest);
+    }
+    out
 }
 
 /// All ways in which the document is not of its schema.

@@ -2,6 +2,12 @@
 //!
 //! Doc comments here and on the configurations are what editors, `rollcage schema` and `rollcage explain` show.
 
+mod quality;
+mod service;
+
+pub use quality::{Calibration, Disparity, Estimated, Fairness, Labelled, Outcome, PerformanceEstimate, Ranked};
+pub use service::{BurnRate, DataQuality, Defect, ErrorRate, LatencyQuantile, Resource, Saturation};
+
 use crate::detect::looks::{Across, Looks};
 use crate::detect::sequential as seq;
 use crate::detect::two_sample as two;
@@ -26,12 +32,36 @@ pub enum Signal {
     Saturation(Saturation),
     /// Share of values that no healthy input has, of the worst column; or of rows of another schema. Fields: value, lower, upper, n.
     DataQuality(DataQuality),
-    /// Share of right classes among labelled answers, with a Wilson interval. Fields: value, lower, upper, n.
+    /// Share of right classes among the newest labelled answers of a version. Fields: value, lower, upper, n.
+    ///
+    /// The class of an answer is 1 from `threshold` up; `lower` and `upper` are Wilson's interval.
+    ///
+    /// * Units: a share, 0 to 1.
+    /// * Blind to: everything younger than the label delay; answers whose labels never come; a rare class that is always missed.
+    /// * Memory: at most `2048 labels versions + 48 requests` bytes.
+    /// * Source: Wilson, JASA 22 (1927) 209-212.
     Accuracy(Labelled),
-    /// F1 of class 1 among labelled answers. Fields: value, lower, upper, n.
+    /// F1 of class 1 among the newest labelled answers of a version. Fields: value, lower, upper, n.
+    ///
+    /// The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), where an answer is positive from `threshold` up; `lower`
+    /// and `upper` are its interval by the delta method.
+    ///
+    /// * Units: a share, 0 to 1.
+    /// * Blind to: right answers of class 0; everything younger than the label delay; answers whose labels never come.
+    /// * Memory: at most `2048 labels versions + 48 requests` bytes.
+    /// * Source: van Rijsbergen, Information Retrieval, 2nd ed. (1979), chapter 7.
     F1(Labelled),
-    /// Area under the ROC curve among labelled answers. Fields: value, lower, upper, n.
-    Auc(Labelled),
+    /// Area under the ROC curve among the newest labelled answers of a version. Fields: value, lower, upper, n.
+    ///
+    /// The chance that an answer of class 1 has a higher score than one of class 0, ties half; 0.5 is guessing. `lower` and `upper`
+    /// are DeLong's interval.
+    ///
+    /// * Units: a share, 0 to 1.
+    /// * Blind to: any increasing change of all scores, so to calibration and to where classes are cut; everything younger than the
+    ///   label delay; answers whose labels never come.
+    /// * Memory: at most `2048 labels versions + 48 requests` bytes.
+    /// * Source: Mann and Whitney 1947; DeLong et al., Biometrics 44 (1988) 837-845.
+    Auc(Ranked),
     /// How far scores are from the shares they promise, among labelled answers. Fields: brier, lower, upper, ece, p, n.
     Calibration(Calibration),
     /// Accuracy or F1 as confidence promises it, without labels. Fields: value, lower, upper, n.
@@ -144,332 +174,6 @@ defaults! {
     tuned: u32 = 1_000;
 }
 
-/// A latency quantile. The interval is that of order statistics (exact binomial ranks in the histogram, whose buckets are within
-/// 1/32): it covers at least as often as it says for any number of requests.
-///
-/// * Units: seconds.
-/// * Blind to: requests without an answer, which have no latency; a slow minority smaller than 1 − quantile.
-/// * Source: David and Nagaraja, Order Statistics (2003), 7.1; percentiles of SLOs: Google, Site Reliability Engineering, ch. 4.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LatencyQuantile {
-    /// Which quantile.
-    #[serde(default = "p99")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub quantile: f64,
-    /// How far back.
-    pub window: PositiveDuration,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
-}
-
-/// Share of requests that failed, were shed, timed out or reached no replica.
-///
-/// * Units: a share, 0 to 1.
-/// * Blind to: wrong and slow answers.
-/// * Source: Wilson, JASA 22 (1927) 209-212; with `looks = "all"` Clopper and Pearson, Biometrika 26 (1934) 404-413.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ErrorRate {
-    /// How far back.
-    pub window: PositiveDuration,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
-}
-
-/// How fast an error budget burns: the share of bad requests over 1 − SLO, in a long window and a short one. `ratio` is the
-/// slower of the two over `factor`; above 1 both windows burn faster than the factor. The workbook pages at 14.4 over 1 h and
-/// 5 min and at 6 over 6 h and 30 min, and files a ticket at 1 over 3 d and 6 h: write one signal for each.
-///
-/// * Units: multiples of the rate that spends the budget exactly.
-/// * Blind to: what burns slower than `factor`; wrong answers. At the start windows are shorter than declared, so that a few early
-///   failures look like a fire: `min` guards against it.
-/// * Source: Google, The Site Reliability Workbook, chapter 5, sixth approach.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BurnRate {
-    /// The promised share of good requests.
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub slo: f64,
-    /// An answer slower than this is bad, too.
-    pub slower_than: Option<PositiveDuration>,
-    /// The long window.
-    #[serde(default = "hour")]
-    pub long: PositiveDuration,
-    /// The short window: it ends the alert soon after the trouble.
-    #[serde(default = "five_minutes")]
-    pub short: PositiveDuration,
-    /// The burn rate that alerts.
-    #[serde(default = "fast_burn")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub factor: f64,
-    /// Fewer requests in the long window than this, or none in the short one, are no measurement.
-    #[serde(default = "cold_start")]
-    #[schemars(range(min = 1))]
-    pub min: u32,
-}
-
-/// How full the replicas of a version are: waiting requests by the queue's length, processor time by what there is of it, or
-/// memory by its limit.
-///
-/// * Units: a share, 0 to 1.
-/// * Blind to: trouble that leaves replicas idle; bursts between two scrapes (queue and memory are read at scrapes only).
-/// * Source: Google, Site Reliability Engineering, chapter 6 (the four golden signals).
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Saturation {
-    /// Of what.
-    pub of: Resource,
-    /// How far back.
-    pub window: PositiveDuration,
-}
-
-/// What can be full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Resource {
-    /// The queue.
-    Queue,
-    /// The processor.
-    Cpu,
-    /// The memory.
-    Memory,
-}
-
-/// Share of values that no healthy input has; the measurement is the worst column, its interval divided by the number of columns
-/// (Bonferroni). For `schema` it is the share of rows that do not have the known columns.
-///
-/// * Units: a share, 0 to 1.
-/// * Blind to: wrong values inside the range; columns with more than 1000 distinct values have no categories and are left out.
-///   A column that the reference has and the window has not gives no verdict about the others either. Healthy data are not
-///   at 0: a new value is outside the range of m reference values with probability 2/(m + 1). Compare with `baseline.` or a limit
-///   above that.
-/// * Source: Schelter et al., Automating Large-Scale Data Quality Verification, VLDB 11 (2018) 1781-1794.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DataQuality {
-    /// What is counted.
-    pub defect: Defect,
-    /// `score`, `features`, `all`, or the name of a feature.
-    #[serde(default = "features")]
-    pub of: String,
-    /// How far back.
-    pub window: PositiveDuration,
-    /// What a healthy input is (out-of-range and unseen).
-    #[serde(default)]
-    pub reference: Reference,
-    /// Fewer rows than this on either side are no measurement.
-    #[serde(default = "min_rows")]
-    #[schemars(range(min = 1))]
-    pub min: u32,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
-}
-
-/// What is wrong with a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Defect {
-    /// It is missing.
-    Missing,
-    /// It is outside the range of the reference.
-    OutOfRange,
-    /// The reference does not have it: a category never seen.
-    Unseen,
-    /// Its row has other columns than the rest.
-    Schema,
-}
-
-/// A measure over the newest labelled answers of the version under test. Beside it stand those of the baseline that were answered
-/// and labelled in the same time, so that what happens to both is blamed on neither; there is no verdict about the baseline when it
-/// no longer serves.
-///
-/// * Units: a share, 0 to 1.
-/// * Blind to: everything younger than the label delay; answers whose labels never come; the baseline beyond 32 times the labels
-///   of the window.
-/// * Source: accuracy: Wilson 1927; F1: van Rijsbergen 1979, interval by the delta method; AUC: Mann and Whitney 1947, interval
-///   after DeLong et al., Biometrics 44 (1988) 837-845.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Labelled {
-    /// The newest so many labels.
-    pub window: LabelWindow,
-    /// Fewer labels than this are no measurement.
-    #[serde(default = "min_labels")]
-    #[schemars(range(min = 1))]
-    pub min: u32,
-    /// A score at or above this is class 1.
-    #[serde(default = "half")]
-    pub threshold: Share,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
-}
-
-/// How far scores are from the shares they promise: the Brier score with Student's interval, the expected calibration error over
-/// bins of equal width, and the p-value of Spiegelhalter's test that outcomes happen as often as promised (0 after a miss where
-/// all scores are 0 or 1; not defined without one). Labels of the baseline are those of the same time, as with `accuracy`.
-///
-/// * Units: `brier`: squared, 0 to 1; `ece`: a share, 0 to 1.
-/// * Blind to: everything younger than the label delay; a calibrated model that knows nothing. Chance alone lifts the expected
-///   calibration error of calibrated scores to about a third of sqrt(bins / n): judge it beside `baseline.`, or take `p`.
-/// * Source: Brier, Monthly Weather Review 78 (1950) 1-3; Guo et al., ICML 2017; Spiegelhalter, Statistics in Medicine 5 (1986)
-///   421-433.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Calibration {
-    /// Bins of equal width, of the expected calibration error.
-    #[serde(default = "calibration_bins")]
-    #[schemars(range(min = 2, max = 100))]
-    pub bins: u32,
-    /// The newest so many labels.
-    pub window: LabelWindow,
-    /// Fewer labels than this are no measurement.
-    #[serde(default = "min_labels")]
-    #[schemars(range(min = 1))]
-    pub min: u32,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
-}
-
-/// Accuracy or F1 as the model's own confidence promises it: no label is needed, so nothing is waited for.
-///
-/// * Units: a share, 0 to 1.
-/// * Blind to: a model that is sure and wrong (concept drift, swapped features, corrupted weights): it assumes calibrated scores.
-/// * Source: confidence-based performance estimation, NannyML documentation; Garg et al., ICLR 2022.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PerformanceEstimate {
-    /// What is estimated.
-    #[serde(default)]
-    pub measure: Estimated,
-    /// How far back.
-    pub window: PositiveDuration,
-    /// Fewer answers than this are no measurement.
-    #[serde(default = "min_rows")]
-    #[schemars(range(min = 1))]
-    pub min: u32,
-    /// A score at or above this is class 1.
-    #[serde(default = "half")]
-    pub threshold: Share,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
-}
-
-/// A measure that confidence promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Estimated {
-    /// Accuracy.
-    #[default]
-    Accuracy,
-    /// F1 of class 1.
-    F1,
-}
-
-/// The largest difference between two groups of users, with the interval of that pair, its error divided by the number of pairs
-/// (Bonferroni). `ratio` is the smaller share over the larger one, not defined if both are 0. With `equal-opportunity` labels of
-/// the baseline are those of the same time, as with `accuracy`.
-///
-/// * Units: a difference of shares, 0 to 1.
-/// * Blind to: differences inside a group; groups smaller than `min`; with `equal-opportunity`, everything younger than the label
-///   delay.
-/// * Source: Hardt, Price and Srebro, NeurIPS 2016; definitions as fairlearn's; interval: Newcombe, Statistics in Medicine 17
-///   (1998) 873-890.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Fairness {
-    /// What is compared.
-    #[serde(default)]
-    pub disparity: Disparity,
-    /// The segment column whose values are the groups; without it each segment is a group.
-    pub by: Option<String>,
-    /// How far back (demographic-parity).
-    pub window: Option<PositiveDuration>,
-    /// The newest so many labels (equal-opportunity).
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub labels: Option<u32>,
-    /// A group with fewer users than this says nothing.
-    #[serde(default = "min_group")]
-    #[schemars(range(min = 1))]
-    pub min: u32,
-    /// A score at or above this is class 1.
-    #[serde(default = "half")]
-    pub threshold: Share,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
-}
-
-/// What is compared between groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Disparity {
-    /// The share that gets class 1.
-    #[default]
-    DemographicParity,
-    /// Among those of class 1, the share that gets it.
-    EqualOpportunity,
-}
-
-/// Rate or mean of a business outcome: what users do after the answer.
-///
-/// * Units: a share, or the unit of the amount.
-/// * Blind to: everything younger than the outcome's delay. Outcomes are noisy: look at `n` before believing a difference.
-/// * Source: Wilson 1927 for rates, Student's interval for means.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Outcome {
-    /// Its name in the scenario.
-    pub of: String,
-    /// How far back, in the time at which outcomes became known.
-    pub window: PositiveDuration,
-    /// Fewer than this are no measurement.
-    #[serde(default = "min_rows")]
-    #[schemars(range(min = 2))]
-    pub min: u32,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
-}
-
 /// A window against a reference.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -526,7 +230,7 @@ pub struct Followed<D> {
 /// * Units: those of what is followed; `range` too.
 /// * Blind to: a change late in a long run, which the average of all observations hides (use a detector for that).
 /// * False alarms: the chance that the interval ever misses the true mean is at most 1 − confidence.
-/// * Memory: constant, below 200 bytes.
+/// * Memory: at most `300 versions + 16 observations` bytes.
 /// * Source: Waudby-Smith and Ramdas, JRSS B 86 (2024) 1-27 (empirical Bernstein); Howard et al., Annals of Statistics 49 (2021)
 ///   1055-1080 (beta-binomial mixture for rates).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -555,7 +259,7 @@ pub struct ConfidenceSequence {
 }
 
 /// How a confidence sequence is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SequenceMethod {
     /// For any metric within known bounds.
@@ -565,7 +269,13 @@ pub enum SequenceMethod {
     BetaBinomial,
 }
 
-/// A coin.
+/// A coin: heads with probability `share` at each look, whatever was observed. A rule on it fires after 1 / `share` looks on
+/// average (geometrically), fault or no fault: a policy that is no better than that has learned nothing.
+///
+/// * Units: `heads`: 0 or 1, none.
+/// * Blind to: everything.
+/// * Memory: at most `100` bytes.
+/// * Source: own, from a random stream named in the plan.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Coin {

@@ -1,7 +1,7 @@
 //! Owns what one trial amounts to: plain data that every rendering reads and nothing else.
 
 use crate::event::Weight;
-use crate::id::{FaultId, Names, RuleId, VersionId};
+use crate::id::{FaultId, Names, RuleId, SignalId, VersionId};
 use crate::report::objective::Objective;
 use crate::stats::histogram::Histogram;
 use crate::time::{SimTime, Span};
@@ -22,6 +22,8 @@ pub struct TrialReport {
     pub seed: u64,
     /// Words for the indices.
     pub names: Names,
+    /// What each rule reads, in the order of `names.rules`; a rule that reads no signal of the version under test has none.
+    pub readings: Vec<Reading>,
     /// What users were promised.
     pub objective: Objective,
     /// The version rolled out, and the one before it.
@@ -82,6 +84,32 @@ impl TrialReport {
         // Of all figures this one is defined wherever there are reference runs, natural drift or not.
         self.harm_avoided.is_some()
     }
+}
+
+/// What a rule reads of the version under test, and what it holds that against.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The rule.
+    pub rule: RuleId,
+    /// Its condition, as the policy file has it.
+    pub text: String,
+    /// The signal that it reads.
+    pub signal: SignalId,
+    /// Which of its fields, by place.
+    pub field: usize,
+    /// The value at which the condition turns, in the field's own unit.
+    pub limit: Limit,
+}
+
+/// `factor × value + offset`, where the value is another field measured at the same look; without one `offset` alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limit {
+    /// The signal, the place of its field, and whether it is the baseline's.
+    pub of: Option<(SignalId, usize, bool)>,
+    /// Multiplies the value.
+    pub factor: f64,
+    /// Added.
+    pub offset: f64,
 }
 
 /// How a trial ended, worst first.

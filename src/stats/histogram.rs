@@ -30,6 +30,12 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// Bytes behind pointers.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        self.buckets.capacity() * size_of::<u32>()
+    }
+
     /// An empty histogram.
     #[must_use]
     pub fn new() -> Self {

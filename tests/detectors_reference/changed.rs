@@ -1,9 +1,8 @@
 //! The test of the test: a changed expectation of each kind is noticed, in the repository's own folder.
 
 use crate::RUNNERS;
-use crate::harness::{Folder, Report, number};
+use crate::harness::{Compared, Folder, Report, leaves, number};
 use serde_json::Value;
-use std::path::Path;
 
 /// Values of which one is changed at a time, by document.
 const KINDS: &[(&str, &[&str])] = &[
@@ -97,8 +96,7 @@ const VALUES: usize = 8;
 /// For each detector and each pair of samples: values are changed by a hundred thousandth, beyond every tolerance there.
 #[test]
 fn a_change_just_beyond_the_tolerance_is_noticed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference");
-    let folder = Folder { root, changed: None };
+    let folder = crate::own_folder();
     let mut changed = 0;
     for file in ["stream.json", "two_sample.json"] {
         let whole = folder.json(file).expect("a document");
@@ -118,7 +116,7 @@ fn a_change_just_beyond_the_tolerance_is_noticed() {
             };
             let (held, compared) = run(case.clone());
             assert!(held, "{file}: {} does not hold", case["id"]);
-            for pointer in compared.iter().step_by((compared.len() / VALUES).max(1)) {
+            for Compared { pointer, .. } in compared.iter().step_by((compared.len() / VALUES).max(1)) {
                 let mut other = case.clone();
                 let Some(value) = other.pointer_mut(pointer) else { continue };
                 let Some(number) = number(value).filter(|x| x.is_finite()) else { continue };
@@ -134,8 +132,7 @@ fn a_change_just_beyond_the_tolerance_is_noticed() {
 
 #[test]
 fn what_is_unknown_is_a_failure() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference");
-    let folder = Folder { root, changed: None };
+    let folder = crate::own_folder();
     let mut document = folder.json("stream.json").expect("a document");
     let mut case = document["cases"][0].clone();
     case["detector"] = "oracle-of-delphi".into();
@@ -151,19 +148,39 @@ fn what_is_unknown_is_a_failure() {
     assert!(report.wrong.iter().any(|w| w.contains("surprise")), "a value that no one looks at");
 }
 
+/// Of each document the values that [`KINDS`] names, and some of all that are compared, each changed by three of its tolerances;
+/// inputs by a third.
 #[test]
 fn a_changed_expectation_is_noticed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference");
-    let folder = Folder { root, changed: None };
+    let folder = crate::own_folder();
     for (file, pointers) in KINDS {
-        for pointer in *pointers {
-            let mut document = folder.json(file).expect("a document");
-            let value = document.pointer_mut(pointer).unwrap_or_else(|| panic!("{file} has no {pointer}"));
-            *value = (number(value).expect("a number") * 1.3 + 0.01).into();
-            let (_, runner) = RUNNERS.iter().find(|(format, _)| document["format"] == *format).expect("a runner");
+        let whole = folder.json(file).expect("a document");
+        let (_, runner) = RUNNERS.iter().find(|(format, _)| whole["format"] == *format).expect("a runner");
+        let run = |document: &Value| {
             let mut report = Report::default();
-            let done = runner(&folder, file, &document, &mut report);
-            assert!(done.is_err() || !report.wrong.is_empty(), "{file}: nobody noticed a changed {pointer}");
+            let done = runner(&folder, file, document, &mut report);
+            (done.is_ok() && report.wrong.is_empty(), report.compared)
+        };
+        let (held, compared) = run(&whole);
+        assert!(held, "{file} does not hold");
+        // Compared values know their place in the document, not their path in it.
+        let mut paths = Vec::new();
+        leaves("", &whole, &mut |at| paths.push(at.to_owned()));
+        let within = |path: &str| {
+            let place = std::ptr::from_ref(whole.pointer(path)?).addr();
+            // Of several comparisons the closest notices first; the last is that of the signal.
+            compared.iter().rev().find(|c| c.place == place).map(|c| c.within)
+        };
+        let all: Vec<&str> = paths.iter().map(String::as_str).filter(|path| within(path).is_some()).collect();
+        assert!(all.len() > VALUES, "{file}: {} values compared", all.len());
+        for path in all.iter().step_by((all.len() / VALUES).max(1)).chain(*pointers) {
+            let mut document = whole.clone();
+            let value = document.pointer_mut(path).unwrap_or_else(|| panic!("{file} has no {path}"));
+            let Some(want) = number(value).filter(|x| x.is_finite()) else { continue };
+            let whole_number = value.is_u64() || value.is_i64();
+            let changed = within(path).map_or(want * 1.3 + 0.01, |within| within.beyond(want));
+            *value = if whole_number && changed.fract() == 0.0 { (changed as i64).into() } else { changed.into() };
+            assert!(!run(&document).0, "{file}: nobody noticed a changed {path}");
         }
     }
 }

@@ -1,10 +1,14 @@
-//! Holds `stats::confidence_sequence` to documents of the format `confseq-v1`.
+//! Holds confidence sequences to documents of the format `confseq-v1`: the statistics, and the signal that a policy has of them.
 
 use super::harness::{Case, Folder, Report, STATISTIC, number, numbers};
+use super::policy::signal;
+use rollcage::detect::config::SignalKind;
+use rollcage::detect::intervals::Interval;
+use rollcage::detect::sequences::{Follower, SequenceConfig};
 use rollcage::stats::confidence_sequence::{
     BetaBinomial, EmpiricalBernstein, Hoeffding, Kind, Mixture, poly_stitching,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a document holds apart from its lists of cases: words.
 const REMARKS: &[&str] = &["format", "libraries", "note", "definition"];
@@ -113,6 +117,24 @@ fn names<'a>(row: &'a Value, but: &[&str]) -> Vec<&'a str> {
     all.into_iter().flatten().filter(|name| !but.contains(name)).collect()
 }
 
+/// The confidence sequence that a policy with these entries follows an answer's error with.
+fn follow(mut entries: Value) -> Result<Interval, String> {
+    let table = entries.as_object_mut().ok_or("not a table")?;
+    table.insert("of".to_owned(), json!("wrong"));
+    if let Some(tuned) = table.get("tuned_for").and_then(Value::as_f64) {
+        table.insert("tuned_for".to_owned(), json!(tuned as u64));
+    }
+    match signal("confidence-sequence", table)? {
+        SignalKind::Sequence(SequenceConfig { by: Follower::Interval(interval), .. }) => Ok(interval.start()),
+        other => Err(format!("not a confidence sequence: {other:?}")),
+    }
+}
+
+/// Its limits: the second and the third of its fields.
+fn told(interval: &Interval) -> [f64; 2] {
+    interval.values().map_or([f64::NAN; 2], |values| [values[1], values[2]])
+}
+
 fn bernoulli(case: &mut Case, _: &Folder, row: &Value) -> Result<(), String> {
     let (successes, alpha, t_opt) = (input(case, "successes")?, input(case, "alpha")?, input(case, "t_opt")?);
     let alpha_opt = input_or(case, "alpha_opt", ALPHA_OPT);
@@ -121,6 +143,12 @@ fn bernoulli(case: &mut Case, _: &Folder, row: &Value) -> Result<(), String> {
     let got = BetaBinomial::tuned(alpha, t_opt, alpha_opt).and_then(|b| b.interval(successes, trials));
     let limits = got.map_or([f64::NAN; 2], |i| [i.low, i.high]);
     case.numbers("bernoulli_ci", "/interval", &limits, STATISTIC);
+    // Through a policy, whose tuning is the package's default.
+    if alpha_opt == ALPHA_OPT {
+        let mut signal = follow(json!({"method": "beta-binomial", "tuned_for": t_opt, "confidence": 1.0 - alpha}))?;
+        (0..trials).for_each(|i| signal.add(if (i as f64) < successes { 1.0 } else { 0.0 }));
+        case.numbers("confidence-sequence", "/interval", &told(&signal), STATISTIC);
+    }
     Ok(())
 }
 
@@ -136,15 +164,28 @@ fn predictable(case: &mut Case, folder: &Folder, row: &Value) -> Result<(), Stri
     if kept {
         (bernstein, hoeffding) = (bernstein.intersecting(), hoeffding.intersecting());
     }
+    // Through a policy, where weights are cut at 1/2 and limits are those of now.
+    let mut policy = (truncation == 0.5 && !kept).then(|| follow(json!({"confidence": 1.0 - alpha}))).transpose()?;
+    let mut said: [Vec<f64>; 2] = Default::default();
     let mut limits: [Vec<f64>; 4] = Default::default();
     for (i, x) in values.iter().enumerate() {
         if !(bernstein.push(*x) && hoeffding.push(*x)) {
             return Err(format!("value {i} of {series} is outside [0, 1]"));
         }
+        if let Some(policy) = &mut policy {
+            policy.add(*x);
+            if index.contains(&i) {
+                said.iter_mut().zip(told(policy)).for_each(|(list, limit)| list.push(limit));
+            }
+        }
         if index.contains(&i) {
             let now = [bernstein.lower(), bernstein.upper(), hoeffding.lower(), hoeffding.upper()];
             limits.iter_mut().zip(now).for_each(|(list, limit)| list.push(limit));
         }
+    }
+    if policy.is_some() && row.get("empbern_lower").is_some() {
+        case.numbers("confidence-sequence", "/empbern_lower", &said[0], STATISTIC);
+        case.numbers("confidence-sequence", "/empbern_upper", &said[1], STATISTIC);
     }
     let names = ["empbern_lower", "empbern_upper", "hoeffding_lower", "hoeffding_upper"];
     for (name, list) in names.iter().zip(&limits) {

@@ -1,10 +1,17 @@
 //! Rates of a decision by group.
 
 use crate::harness::{Case, Folder, Report, STATISTIC, numbers};
+use crate::policy::signal;
+use rollcage::detect::config::SignalKind;
+use rollcage::detect::groups::Groups;
+use rollcage::detect::labelled::Pair;
+use rollcage::event::Observations;
+use rollcage::id::{SegmentId, SourceId, VersionId};
 use rollcage::stats::classification::Confusion;
 use rollcage::stats::fairness::{EqualizedOdds, GroupCounts, Spread};
 use rollcage::stats::proportion::Share;
-use serde_json::Value;
+use rollcage::time::{SimTime, Span};
+use serde_json::{Value, json};
 
 pub fn run(_: &Folder, file: &str, document: &Value, report: &mut Report) -> Result<(), String> {
     for json in document["cases"].as_array().ok_or("no cases")? {
@@ -49,7 +56,56 @@ fn groups(case: &mut Case) -> Option<()> {
     let odds = odds.as_ref();
     case.number("equalized odds", "/equalized_odds_difference", odds.map(EqualizedOdds::difference), STATISTIC);
     case.number("equalized odds", "/equalized_odds_ratio", odds.and_then(EqualizedOdds::ratio), STATISTIC);
+    if let Err(e) = through_a_policy(case, &group, &actual, &predicted) {
+        case.note("fairness", e);
+    }
     Some(())
+}
+
+/// What the signal of a policy says of these users, each an answer of one version.
+fn through_a_policy(case: &mut Case, group: &[u32], actual: &[f64], predicted: &[f64]) -> Result<(), String> {
+    let groups = group.iter().max().map_or(0, |last| last + 1) as u16;
+    let (version, at) = (VersionId(0), SimTime(1));
+    let n = group.len();
+    for (disparity, extent, needed) in
+        [("demographic-parity", "window", json!("60s")), ("equal-opportunity", "labels", json!(n.max(1)))]
+    {
+        let entries = json!({"disparity": disparity, "min": 1, extent: needed});
+        let table = entries.as_object().ok_or("not a table")?;
+        let SignalKind::Fairness(mut config) = signal("fairness", table)? else { return Err("no fairness".to_owned()) };
+        // Groups are the scenario's segments.
+        config.groups = (0..groups).map(Some).collect();
+        config.names = (0..groups).map(|group| group.to_string()).collect();
+        let batch = Observations {
+            scraped_at: at,
+            source: SourceId(0),
+            version,
+            ordinals: (0..n as u64).collect(),
+            ended: vec![at; n],
+            latency: vec![Span::ZERO; n],
+            segments: group.iter().map(|&group| SegmentId(group as u16)).collect(),
+            scores: predicted.iter().map(|&class| class as f32).collect(),
+            features: Vec::new(),
+            unanswered: Vec::new(),
+        };
+        let pairs: Vec<Pair> = (0..n)
+            .map(|i| Pair {
+                version,
+                ended: at,
+                segment: batch.segments[i],
+                score: batch.scores[i],
+                label: actual[i] as f32,
+            })
+            .collect();
+        let mut signal = Groups::new(config.window);
+        signal.take(&config, &batch);
+        let said = signal.look(&config, version, pairs.iter(), at, 0.95);
+        let values = said.map_err(|e| format!("{disparity}: {e}"))?.values;
+        let name = disparity.replace('-', "_");
+        case.number("fairness", &format!("/{name}_difference"), values.first().copied(), STATISTIC);
+        case.number("fairness", &format!("/{name}_ratio"), values.get(3).copied(), STATISTIC);
+    }
+    Ok(())
 }
 
 type Rate = fn(&Confusion) -> Share;

@@ -1,6 +1,7 @@
 //! Reads a folder of reference results, compares with them, and keeps count: no value of a case may stay unlooked at.
 
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -11,14 +12,22 @@ pub struct Folder {
     pub root: PathBuf,
     /// A document that stands in for the one in the file of this name.
     pub changed: Option<(String, Value)>,
+    /// Files that were read.
+    pub read: RefCell<BTreeSet<String>>,
 }
 
 impl Folder {
+    /// A folder, nothing of it changed or read.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), changed: None, read: RefCell::default() }
+    }
+
     /// A document by the name of its file.
     pub fn json(&self, name: &str) -> Result<Value, String> {
         if let Some((changed, value)) = &self.changed
             && changed == name
         {
+            self.read.borrow_mut().insert(name.to_owned());
             return Ok(value.clone());
         }
         serde_json::from_str(&self.text(name)?).map_err(|e| format!("{name}: {e}"))
@@ -26,6 +35,7 @@ impl Folder {
 
     /// A file's text.
     pub fn text(&self, name: &str) -> Result<String, String> {
+        self.read.borrow_mut().insert(name.to_owned());
         std::fs::read_to_string(self.root.join(name)).map_err(|e| format!("{name}: {e}"))
     }
 
@@ -65,6 +75,21 @@ pub const P_VALUE: Within = Within::Probability(1e-8);
 pub const ARL: Within = Within::Relative(1e-6);
 
 impl Within {
+    /// A number that is beyond this of all that `want` allows: three tolerances away.
+    pub fn beyond(self, want: f64) -> f64 {
+        let size = want.abs();
+        want + 3.0
+            * match self {
+                Self::Exactly if want.fract() == 0.0 => 1.0,
+                Self::Exactly => 1e-6 * size,
+                Self::Relative(share) => (share * size).max(1e-12),
+                Self::Probability(share) if size > 1e-12 => share * size,
+                Self::Probability(_) => 1e-12,
+                Self::Either(share, by) => (share * size).max(by),
+                Self::Absolute(by) => by,
+            }
+    }
+
     fn holds(self, got: f64, want: f64) -> bool {
         if got == want || (got.is_nan() && want.is_nan()) {
             return true;
@@ -87,8 +112,25 @@ pub struct Case<'a> {
     pub name: String,
     json: &'a Value,
     seen: BTreeSet<String>,
-    compared: Vec<String>,
+    compared: Vec<Compared>,
     detectors: BTreeMap<String, Outcome>,
+}
+
+/// A value that was compared.
+#[derive(Clone)]
+pub struct Compared {
+    /// Its pointer, below its case.
+    pub pointer: String,
+    /// Where it is in the document: the address of the value itself.
+    pub place: usize,
+    /// How close it must be.
+    pub within: Within,
+}
+
+impl Compared {
+    fn new(pointer: &str, value: &Value, within: Within) -> Self {
+        Self { pointer: pointer.to_owned(), place: std::ptr::from_ref(value).addr(), within }
+    }
 }
 
 #[derive(Default)]
@@ -149,7 +191,10 @@ impl<'a> Case<'a> {
         let Some(want) = self.json.pointer(pointer) else { return };
         let got = got.into();
         self.see(pointer, want);
-        leaves(pointer, want, &mut |at| self.compared.push(at.to_owned()));
+        let (json, compared) = (self.json, &mut self.compared);
+        leaves(pointer, want, &mut |at| {
+            compared.extend(json.pointer(at).map(|value| Compared::new(at, value, Within::Exactly)));
+        });
         let outcome = self.detectors.entry(detector.to_owned()).or_default();
         outcome.compared += 1;
         if !same(&got, want) {
@@ -174,7 +219,7 @@ impl<'a> Case<'a> {
 
     fn compare(&mut self, detector: &str, pointer: &str, got: Option<f64>, want: &Value, within: Within) {
         self.see(pointer, want);
-        self.compared.push(pointer.to_owned());
+        self.compared.push(Compared::new(pointer, want, within));
         let outcome = self.detectors.entry(detector.to_owned()).or_default();
         outcome.compared += 1;
         let wanted = number(want);
@@ -230,8 +275,8 @@ impl<'a> Case<'a> {
 /// What was held and what failed, by detector.
 #[derive(Default)]
 pub struct Report {
-    /// Pointers, below their case, of all values that were compared.
-    pub compared: Vec<String>,
+    /// All values that were compared.
+    pub compared: Vec<Compared>,
     /// By detector.
     pub scores: BTreeMap<String, Score>,
     /// All that was wrong.

@@ -19,7 +19,7 @@ mod two_sample;
 
 use harness::{Folder, Report};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Runs all cases of one document.
 type Runner = fn(&Folder, &str, &serde_json::Value, &mut Report) -> Result<(), String>;
@@ -37,9 +37,13 @@ const RUNNERS: &[(&str, Runner)] = &[
     ("two-sample-v1", two_sample::run),
 ];
 
+/// The repository's own.
+fn own_folder() -> Folder {
+    Folder::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference"))
+}
+
 fn folder() -> Folder {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference");
-    Folder { root: std::env::var_os("ROLLCAGE_FIXTURES").map_or_else(own, PathBuf::from), changed: None }
+    std::env::var_os("ROLLCAGE_FIXTURES").map_or_else(own_folder, Folder::new)
 }
 
 /// Runs every document of a folder.
@@ -53,6 +57,7 @@ fn run(folder: &Folder) -> Report {
         }
     };
     for name in &documents {
+        let before = cases(&report);
         let done = folder.json(name).and_then(|document| {
             let format = document["format"].as_str().unwrap_or("(none)").to_owned();
             let (_, runner) = RUNNERS
@@ -62,11 +67,50 @@ fn run(folder: &Folder) -> Report {
             runner(folder, name, &document, &mut report)
         });
         report.wrong.extend(done.err());
+        if cases(&report) == before {
+            report.wrong.push(format!("{name}: no case was run"));
+        }
+    }
+    report.wrong.extend(series_as_indexed(folder).err());
+    for file in files(&folder.root, "") {
+        if !folder.read.borrow().contains(&file) && !file.ends_with(".md") {
+            report.wrong.push(format!("{file}: nobody reads it"));
+        }
     }
     if report.scores.is_empty() {
         report.wrong.push(format!("{}: no case was run", folder.root.display()));
     }
     report
+}
+
+fn cases(report: &Report) -> usize {
+    report.scores.values().map(|score| score.held + score.failed).sum()
+}
+
+/// All files below a folder, with forward slashes.
+fn files(root: &Path, below: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(root.join(below)).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        if entry.path().is_dir() { all.extend(files(root, &path)) } else { all.push(path) }
+    }
+    all
+}
+
+/// The list of series says how long each is.
+fn series_as_indexed(folder: &Folder) -> Result<(), String> {
+    const INDEX: &str = "series/index.json";
+    if !folder.root.join(INDEX).exists() {
+        return Ok(());
+    }
+    for (name, about) in folder.json(INDEX)?.as_object().ok_or(format!("{INDEX}: not a table"))? {
+        let values = folder.series(name)?.len();
+        if about["n"].as_u64() != Some(values as u64) {
+            return Err(format!("{INDEX}: {name} has {values} values, not {}", about["n"]));
+        }
+    }
+    Ok(())
 }
 
 /// The documents of a folder, by name.
@@ -87,6 +131,7 @@ fn say(report: &Report) {
     for (detector, s) in &report.scores {
         let _ = writeln!(out, "{detector:<28} {:>6} {:>6} {:>8} {:>10.1e}", s.held, s.failed, s.values, s.deviation);
     }
+    let _ = writeln!(out, "deviation: the largest, relative to the expected value or, where that is smaller, to 0.001");
 }
 
 #[test]
@@ -98,8 +143,29 @@ fn every_case_holds() {
 }
 
 #[test]
+fn a_file_that_nobody_reads_and_a_document_without_cases_fail() {
+    let own = own_folder();
+    let copy = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, text: &str| {
+        let path = copy.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("written");
+    };
+    put("fairness.json", &own.text("fairness.json").expect("a document"));
+    let wrong = || run(&Folder::new(copy.path())).wrong;
+    assert_eq!(wrong(), Vec::<String>::new());
+    put("series/lost.csv", "x\n1\n");
+    assert_eq!(wrong(), ["series/lost.csv: nobody reads it"]);
+    put("series/index.json", "{\"lost\": {\"n\": 2}}");
+    assert_eq!(wrong(), ["series/index.json: lost has 1 values, not 2"]);
+    put("series/index.json", "{\"lost\": {\"n\": 1}}");
+    put("survival.json", "{\"format\": \"fairness-v1\", \"cases\": []}");
+    assert_eq!(wrong(), ["survival.json: no case was run"]);
+}
+
+#[test]
 fn an_empty_folder_fails() {
     let empty = tempfile::tempdir().expect("a folder");
-    let report = run(&Folder { root: empty.path().to_owned(), changed: None });
+    let report = run(&Folder::new(empty.path()));
     assert!(report.wrong.iter().any(|w| w.contains("no case was run")), "{:?}", report.wrong);
 }

@@ -12,8 +12,8 @@
 //!   anything beyond ±1e100) for detectors that keep one. CUSUM, Shiryaev-Roberts and SPRT take an infinity as evidence beyond
 //!   any limit, KSWIN as a rank; detectors of errors take what is outside [0, 1] as the nearer end (policies accept them on
 //!   channels of 0 and 1 only), the e-detector what is outside its `range`.
-//! * Each takes less than 300 bytes, and what its text says besides (a copy made before its window was full, up to twice as
-//!   much): bounded, however long the stream.
+//! * Each takes at most the bytes that its text says (a copy made before its window was full, up to twice as many): bounded,
+//!   however long the stream.
 //! * Plain data: cloned, a detector continues the same way. `tests/detectors_reference` holds them to river, frouros and scipy.
 
 mod adwin;

@@ -77,6 +77,9 @@ fn shares(reference: &[u32], window: &[u32]) -> Result<(Vec<f64>, Vec<f64>), NoV
 /// times the upper quantile of chi-squared with `k - 1` degrees of freedom for `k` bins in use; `ratio`, the one over the
 /// other: alarm above 1, whatever the window's size; `n`, `m`, rows.
 ///
+/// Memory: at most `8 columns rows versions + 48 versions scrapes (columns + 4)` bytes; with a reference of `first` or `own` also
+/// those of its rows.
+///
 /// Source: credit-risk practice; the threshold from B. Yurdakul, "Statistical Properties of Population Stability Index"
 /// (2018), with a factor for the mean of the logarithm in small windows (its series to the fourth moment of a share, the
 /// reference much longer than the window). The customary thresholds 0.1 and 0.2 ignore the number of rows: without any change
@@ -167,6 +170,9 @@ fn fill(shares: &mut [f64], with: f64) {
 /// Fields: `distance`, its root, a metric; `divergence`, in units of `base` (nats, or bits for 2); both without the column's
 /// unit, in [0, 1] for base 2; `n`, `m`, rows.
 ///
+/// Memory: at most `8 columns rows versions + 48 versions scrapes (columns + 4)` bytes; with a reference of `first` or `own` also
+/// those of its rows.
+///
 /// Source: J. Lin, IEEE Transactions on Information Theory 37 (1991) 145-151; scipy's and evidently's `jensenshannon`, which
 /// give the distance (evidently with base e).
 ///
@@ -213,6 +219,9 @@ impl JensenShannon {
 ///
 /// Fields: `distance`, without unit, in [0, 1]; `n`, `m`, rows.
 ///
+/// Memory: at most `8 columns rows versions + 48 versions scrapes (columns + 4)` bytes; with a reference of `first` or `own` also
+/// those of its rows.
+///
 /// Source: E. Hellinger 1909; evidently's `hellinger`, whose bins differ from its other tests' (`evidently` here follows it):
 /// always of equal width, their number from how many distinct values there are.
 ///
@@ -256,6 +265,9 @@ impl Hellinger {
 ///
 /// Fields: `distance`, without unit, in [0, 1]: the share of rows that would have to change bins; `n`, `m`, rows.
 ///
+/// Memory: at most `8 columns rows versions + 48 versions scrapes (columns + 4)` bytes; with a reference of `first` or `own` also
+/// those of its rows.
+///
 /// Source: the textbook definition; evidently's `TVD` for categories.
 ///
 /// Blind inside a bin, as [`Psi`], and to how far rows moved; no p-value, as [`JensenShannon`].
@@ -291,6 +303,9 @@ impl TotalVariation {
 ///
 /// Fields: `statistic`, without unit, about `df` if nothing changed, infinite for a new category with `one-sample`; `p`; `df`,
 /// degrees of freedom, categories in use less one; `n`, `m`, rows. Categories may appear and vanish.
+///
+/// Memory: at most `8 columns rows versions + 48 versions scrapes (columns + 4)` bytes; with a reference of `first` or `own` also
+/// those of its rows.
 ///
 /// Source: K. Pearson 1900; R. R. Sokal and F. J. Rohlf, "Biometry"; scipy's `chi2_contingency` without Yates' correction;
 /// evidently's `chisquare`.

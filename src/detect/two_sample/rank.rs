@@ -17,6 +17,9 @@ const AUTO_MAX: usize = 8;
 /// `lower`, `upper`, its interval at `confidence`, two-sided whatever the alternative, NaN where it is not defined (all values equal);
 /// `cles`, the share of pairs in which the window's is the larger, 0.5 if nothing changed; `n`, `m`, rows.
 ///
+/// Memory: at most `8 columns rows versions + 48 versions scrapes (columns + 4)` bytes; with a reference of `first` or `own` also
+/// those of its rows.
+///
 /// Source: H. B. Mann and D. R. Whitney, Annals of Mathematical Statistics 18 (1947) 50-60; J. L. Hodges and E. L. Lehmann,
 /// Annals of Mathematical Statistics 34 (1963) 598-611; scipy's `mannwhitneyu`, R's `wilcox.test`.
 ///

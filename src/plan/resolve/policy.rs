@@ -5,12 +5,13 @@ use crate::detect::config::SignalConfig;
 use crate::event::{Verdict, Weight};
 use crate::id::SignalId;
 use crate::plan::diagnostic::Diagnostic;
-use crate::plan::document::Place;
+use crate::plan::document::{Document, Place};
 use crate::plan::expression;
 use crate::plan::policy::{self as wire, How, Policy, Then};
 use crate::plan::resolve::signals::{Known, signal};
 use crate::plan::resolve::small;
 use crate::time::Span;
+use serde_json::Value;
 
 /// The policy against what the scenario has.
 pub(crate) fn policy(wire: &Policy, place: &Place<'_>, known: &Known<'_>, found: &mut Vec<Diagnostic>) -> PolicyConfig {
@@ -36,6 +37,30 @@ pub(crate) fn policy(wire: &Policy, place: &Place<'_>, known: &Known<'_>, found:
         signals,
         rules,
         rights: Rights { rollbacks: wire.rights.rollbacks, cooldown: wire.rights.cooldown.0 },
+    }
+}
+
+/// What else is wrong with a policy that is not of its schema: its signals and rules that are, against what the scenario has.
+/// Rules that read a signal that could not be read say nothing of it.
+pub(crate) fn partly(document: &Document, known: &Known<'_>, found: &mut Vec<Diagnostic>) {
+    let (json, place) = (document.to_json(), Place::root(document));
+    let (mut signals, mut unread) = (Vec::new(), Vec::new());
+    for (name, value) in json.get("signals").and_then(Value::as_object).into_iter().flatten() {
+        let at = place.at("signals").at(name);
+        check_name(name, &at, found);
+        match serde_json::from_value(value.clone()) {
+            Ok(wire) => signals.push(signal(name, &wire, &at, known, found)),
+            Err(_) => unread.push(name.as_str()),
+        }
+    }
+    for (i, value) in json.get("rule").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let Some(when) = value.get("when").and_then(Value::as_str) else { continue };
+        for e in expression::parse(when, &signals).err().into_iter().flatten() {
+            let about = when.get(e.at.clone()).and_then(|name| name.split('.').next()).unwrap_or_default();
+            if !unread.contains(&about) {
+                found.push(place.at("rule").at(i).at("when").wrong_part(e.at, e.message).maybe_help(e.help));
+            }
+        }
     }
 }
 

@@ -116,7 +116,11 @@ impl Resolve<'_, '_> {
             Signal::DataQuality(w) => self.data_quality(w),
             Signal::Accuracy(w) => self.labelled(typed::Quality::Accuracy, w),
             Signal::F1(w) => self.labelled(typed::Quality::F1, w),
-            Signal::Auc(w) => self.labelled(typed::Quality::Auc, w),
+            Signal::Auc(w) => {
+                let level = level(w.confidence, w.looks);
+                // A curve has no threshold: it is never read.
+                self.labels(typed::Quality::Auc, w.window, w.min, 0.5, level)
+            }
             Signal::Calibration(w) => {
                 let measure = typed::Quality::Calibration { bins: w.bins as usize };
                 self.labels(measure, w.window, w.min, 0.5, level(w.confidence, w.looks))

@@ -145,7 +145,11 @@ fn tail(report: &TrialReport, options: &ConsoleOptions<'_>, ink: Ink) -> Vec<Str
         let mut parts = Vec::new();
         if report.incidents.iter().any(|incident| incident.harmful) {
             let of = if report.incidents.len() > 1 { "them" } else { "it" };
-            parts.push(format!("{} bad because of {of}", signed(report.harm_suffered)));
+            // Below zero a sum is no count of requests hurt: say what it is the difference of.
+            parts.push(match report.harm_suffered {
+                Some(n) if n < 0 => format!("{} net bad because of {of}", signed(Some(n))),
+                harm => format!("{} bad because of {of}", signed(harm)),
+            });
             parts.extend(report.users_hurt.map(|n| format!("{} users hurt", grouped(n))));
             parts.push(format!("{} avoided", signed(report.harm_avoided)));
         }

@@ -247,11 +247,15 @@ fn measures(out: &mut String, report: &TrialReport) {
             ("MTTD from onset", incident.mttd_from_onset(), format!("{alarm} − {onset}")),
             ("MTTR", incident.mttr(), format!("{well} − injected")),
             ("MTTR from onset", incident.mttr_from_onset(), format!("{well} − {onset}")),
-            ("MTTR from detection", incident.mttr_from_detected(), format!("{well} − first alarm")),
         ];
         for (name, delay, definition) in rows {
             let _ = writeln!(out, "| {name}{of} | {} | {definition} |", show(delay));
         }
+        let value = match (&incident.detected, incident.recovered) {
+            (Some(detection), Some(recovered)) if recovered < detection.at => "already well when detected".to_owned(),
+            _ => show(incident.mttr_from_detected()),
+        };
+        let _ = writeln!(out, "| MTTR from detection{of} | {value} | {well} − first alarm |");
     }
     let harm = [
         (
@@ -276,9 +280,9 @@ fn measures(out: &mut String, report: &TrialReport) {
     let rest = [
         ("Rollbacks", report.rollbacks.to_string(), "ordered and not refused"),
         (
-            "Error budget spent",
+            "Failure budget spent",
             percent(report.budget_spent),
-            "of the whole period's budget of failed requests, in this trial",
+            "requests without an answer in this trial, of those allowed in the objective's whole period; late ones do not count",
         ),
     ];
     for (name, value, definition) in harm.iter().chain(&rest) {
@@ -288,6 +292,12 @@ fn measures(out: &mut String, report: &TrialReport) {
         out.push_str(
             "\nMeasured without reference runs, against the time before each fault. What the faults, the policy and chance each \
              added to the bad requests (harm) is not defined then.\n",
+        );
+    }
+    if report.harm_suffered.is_some_and(|harm| harm < 0) {
+        out.push_str(
+            "\nHarm below zero: single requests are bad here and not without the faults, and users hurt are those who sent them; \
+             but others are bad only without the faults, where another version answered them, and there are more of those.\n",
         );
     }
     out.push_str("\nA request is bad if it failed, was late against the objective, or was answered wrongly against the truth.\n\n");

@@ -8,7 +8,8 @@ use crate::event::{
 use crate::id::{ActionId, ControllerId, FaultId, Names, ReplicaId, RuleId, SignalId, VersionId};
 use crate::report::objective::{Loss, Objective, Recovery};
 use crate::report::trial::{
-    Cell, Detection, ExpectationResult, ExpectationVerdict, Host, Incident, Outcome, RequestCounts, TrialReport, Window,
+    Cell, Detection, ExpectationResult, ExpectationVerdict, Host, Incident, Limit, Outcome, Reading, RequestCounts,
+    TrialReport, Window,
 };
 use crate::stats::histogram::Histogram;
 use crate::time::{SimTime, Span};
@@ -30,7 +31,7 @@ impl Noise {
     }
 }
 
-fn at(ms: u64) -> SimTime {
+pub(super) fn at(ms: u64) -> SimTime {
     SimTime(ms * 1_000_000)
 }
 
@@ -90,6 +91,7 @@ pub(super) fn sample() -> TrialReport {
         policy: "balanced".to_owned(),
         seed: 7,
         names: names(),
+        readings: readings(),
         objective: objective(),
         rollout: (V2, V1),
         outcome: Outcome::Recovered,
@@ -139,6 +141,21 @@ fn names() -> Names {
         signals: words(&["accuracy", "latency", "score-drift"]),
         fields: vec![words(&["value", "lower", "upper", "n"]), words(&["value", "n"]), words(&["d", "p", "n"])],
     }
+}
+
+/// `score-drift.p < 0.001`, and what the other rules read.
+fn readings() -> Vec<Reading> {
+    let reading = |rule, text: &str, signal, field, limit| {
+        let (rule, signal) = (RuleId(rule), SignalId(signal));
+        Reading { rule, text: text.to_owned(), signal, field, limit }
+    };
+    let baseline = |signal, field, factor| Limit { of: Some((SignalId(signal), field, true)), factor, offset: 0.0 };
+    let constant = Limit { of: None, factor: 0.0, offset: 0.001 };
+    vec![
+        reading(0, "score-drift.p < 0.001", 2, 1, constant),
+        reading(1, "accuracy.upper < baseline.accuracy.lower", 0, 2, baseline(0, 1, 1.0)),
+        reading(2, "latency.value > 2 * baseline.latency.value", 1, 0, baseline(1, 0, 2.0)),
+    ]
 }
 
 fn objective() -> Objective {

@@ -158,13 +158,16 @@ fn revert_note(report: &TrialReport, started: SimTime) -> String {
 }
 
 fn reverted_note(report: &TrialReport, incident: &Incident, reverted: SimTime) -> String {
+    let left = incident.revert_started.and_then(|at| revert_pair(report, at));
+    let left = report.names.version(left.map_or(report.rollout.0, |(from, _)| from));
     let done = report.events.iter().find_map(|fact| match &fact.event {
         Event::RevertDone { digest, replicas, .. } if fact.at >= reverted => Some((digest.short(), *replicas)),
         _ => None,
     });
     match done {
-        Some((digest, 1)) => format!("the only replica answers with {digest}"),
-        Some((digest, replicas)) => format!("all {replicas} replicas answer with {digest}"),
+        // This is when the version that left gave its last answer; the replicas that stay were asked after it.
+        Some((digest, 1)) => format!("last answer of {left}; the only replica answers with {digest}"),
+        Some((digest, replicas)) => format!("last answer of {left}; all {replicas} replicas answer with {digest}"),
         None if incident.harmful => "the bad version is out of the traffic".to_owned(),
         None => "the new version is out of the traffic".to_owned(),
     }

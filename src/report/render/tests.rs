@@ -1,7 +1,9 @@
 //! Holds the renderings to hand-made reports: what each says, what it leaves out, and what it looks like to the byte.
 
-use super::sample::{incident, sample, shapes};
+use super::sample::{at, incident, sample, shapes};
 use super::*;
+use crate::event::Event;
+use crate::id::SignalId;
 use crate::report::aggregate::{Aggregate, TrialFigures, aggregate};
 use crate::report::trial::{ExpectationVerdict, RequestCounts};
 use serde_json::Value;
@@ -37,7 +39,7 @@ fn the_console_tells_the_story() {
         "MTTD 3 min 15 s",
         "rollback to v1, by rule score-drift",
         "v2 → v1, 2 steps",
-        "all 6 replicas answer with sha256:3bfc…",
+        "last answer of v2; all 6 replicas answer with sha256:3bfc…",
         "MTTR 4 min 30 s",
         "outcome    recovered",
         "1 204 bad because of it · 1 100 users hurt · 96 310 avoided · 0 caused by the policy",
@@ -310,6 +312,54 @@ fn pictures_say_what_happened_and_follow_the_report() {
     other.incidents[0].recovered = other.incidents[0].recovered.map(|at| at + crate::time::Span::secs(120));
     assert_ne!(svg, timeline_svg(&other).unwrap());
     assert_ne!(png, timeline_png(&other).unwrap());
+}
+
+#[test]
+fn the_picture_shows_what_a_rule_reads_and_where_it_turns() {
+    let svg = timeline_svg(&sample()).unwrap();
+    for part in [
+        ">score-drift.p<",
+        "rule score-drift: score-drift.p &lt; 0.001",
+        ">0.001<",
+        ">accuracy.upper<",
+        "rule latency: latency.value &gt; 2 * baseline.latency.value",
+        "where a rule turns",
+    ] {
+        assert!(svg.replace('\n', "").contains(part), "{part}");
+    }
+    // Dashed lines and points follow the limits, the constant one and those that follow the baseline.
+    let mut picture = vec![svg.clone()];
+    for i in 0..3 {
+        let mut other = sample();
+        (other.readings[i].limit.factor, other.readings[i].limit.offset) = (1.5, 0.002);
+        picture.push(timeline_svg(&other).unwrap());
+    }
+    for (i, a) in picture.iter().enumerate() {
+        assert!(picture[i + 1..].iter().all(|b| a != b), "limit {i} is not drawn");
+    }
+    // The one look at which the rule began to fail is a dot, even where it is the only one.
+    let mut once = sample();
+    let fired = at(555_002);
+    once.events.retain(|fact| match &fact.event {
+        Event::Measured(m) => m.signal != SignalId(2) || fact.at == fired,
+        _ => true,
+    });
+    let dots = |svg: &str| svg.matches("<circle").count();
+    let mut none = once.clone();
+    none.events.retain(|fact| !matches!(&fact.event, Event::Measured(m) if m.signal == SignalId(2)));
+    assert!(dots(&timeline_svg(&once).unwrap()) > dots(&timeline_svg(&none).unwrap()));
+}
+
+#[test]
+fn a_harm_below_zero_and_a_recovery_before_detection_are_said_to_be_so() {
+    let mut report = sample();
+    report.harm_suffered = Some(-338);
+    report.incidents[0].recovered = Some(at(550_000));
+    let md = incident_md(&report, COMMAND);
+    assert!(md.contains("| MTTR from detection | already well when detected |") && md.contains("Harm below zero"));
+    assert!(lines(&report, false).join("\n").contains("−338 net bad because of it"));
+    let md = incident_md(&sample(), COMMAND);
+    assert!(md.contains("| MTTR from detection | 1 min 15 s |") && !md.contains("Harm below zero"));
 }
 
 #[test]

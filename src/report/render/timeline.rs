@@ -58,11 +58,11 @@ fn paint<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Dra
     // Heights in shares of what is left; the gaps carry the panels' titles.
     let gap = 30.0;
     let kinds = [
-        (Panel::Traffic, 0.11),
-        (Panel::Latency, 0.19),
-        (Panel::Bad, 0.22),
-        (Panel::Signals, 0.27),
-        (Panel::Accuracy, 0.21),
+        (Panel::Traffic, 0.09),
+        (Panel::Latency, 0.17),
+        (Panel::Bad, 0.19),
+        (Panel::Signals, 0.37),
+        (Panel::Accuracy, 0.18),
     ];
     let room = bottom - top - gap * (kinds.len() - 1) as f64;
     let mut frames = Vec::new();
@@ -79,8 +79,8 @@ fn paint<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Dra
         panel.draw(&scene, canvas, from, to)?;
     }
     marks.draw(canvas, below_title + 10.0, bottom)?;
-    for &(panel, from, _) in &frames {
-        panel.title(&scene, canvas, from)?;
+    for &(panel, from, to) in &frames {
+        panel.labels(&scene, canvas, from, to)?;
     }
     axis(&scene, &marks, canvas, bottom)
 }

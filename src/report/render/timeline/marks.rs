@@ -1,5 +1,5 @@
 //! Owns the milestones in the picture: lines through all panels, labels above them that never overlap, and the shade of the
-//! time in which users were hurt.
+//! time from onset to recovery: users could be hurt then, though not at every moment of it.
 
 use super::panels::Scene;
 use crate::event::Event;
@@ -75,7 +75,7 @@ impl Marks {
     /// What the shades mean.
     pub(super) fn legend(&self) -> Vec<(Ink, &'static str)> {
         let has = |wanted: Ink| self.shades.iter().any(|&(_, _, ink)| ink == wanted);
-        let all = [(HURT, "users were hurt"), (BENIGN, "benign disturbance")];
+        let all = [(HURT, "onset to recovered"), (BENIGN, "benign disturbance")];
         all.into_iter().filter(|&(ink, _)| has(ink)).collect()
     }
 

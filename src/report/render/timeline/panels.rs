@@ -99,6 +99,11 @@ impl<'a> Scene<'a> {
         if self.bad.contains(&version) { format!("{name} (bad)") } else { name.to_owned() }
     }
 
+    /// What a version's line is called beside a panel.
+    pub(super) fn key(&self, version: VersionId) -> (Key, String) {
+        (Key::Line(Pen::new(self.ink(version), 2.0)), self.name(version))
+    }
+
     /// Vertical lines at the ticks, and a frame.
     pub(super) fn grid<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
         for at in self.ticks() {
@@ -192,15 +197,22 @@ impl Panel {
         }
     }
 
-    /// The title above the panel, over the milestones' lines.
-    pub(super) fn title<B: DrawingBackend>(self, scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64) -> Drawn {
+    /// What must be readable over the milestones' lines: the title above the panel, and names inside it.
+    pub(super) fn labels<B: DrawingBackend>(
+        self,
+        scene: &Scene<'_>,
+        canvas: &mut Canvas<B>,
+        top: f64,
+        bottom: f64,
+    ) -> Drawn {
         let (title, note) = match self {
             Self::Traffic => ("Who served", "share of the requests that each version got"),
             Self::Latency => ("Latency", "p50 and p99 of the answered, milliseconds, logarithmic"),
             Self::Bad => ("Bad requests", "areas: share of all requests; lines: of each version's own"),
-            Self::Signals => {
-                ("What the policy saw", "its signals as it measured them, late and partial; bars: rules that failed")
-            }
+            Self::Signals => (
+                "What the policy saw",
+                "what its rules read, late and partial; dashed: where a rule turns; bars: rules that failed",
+            ),
             Self::Accuracy => match scene.report.objective.loss {
                 Loss::ZeroOne { .. } => ("Accuracy", "right answers, against the truth that the policy never sees"),
                 Loss::Absolute { .. } => {
@@ -212,7 +224,12 @@ impl Panel {
         let end = x + canvas.text_width(note, Text::plain(13.0)) + 4.0;
         canvas.rect((PLOT.0 - 2.0, top - 21.0), (end, top - 3.0), Ink::WHITE.alpha(0.9))?;
         canvas.text((PLOT.0, top - 8.0), title, Text::bold(14.0))?;
-        canvas.text((x, top - 8.0), note, Text::plain(13.0).ink(Ink::SOFT))
+        canvas.text((x, top - 8.0), note, Text::plain(13.0).ink(Ink::SOFT))?;
+        match self {
+            Self::Traffic => weights(scene, canvas, &shares(top, bottom)),
+            Self::Signals => signals::labels(scene, canvas, top, bottom),
+            Self::Latency | Self::Bad | Self::Accuracy => Ok(()),
+        }
     }
 }
 
@@ -247,8 +264,13 @@ fn stack<B: DrawingBackend>(
     Ok(())
 }
 
+/// The scale from none to all.
+const fn shares(top: f64, bottom: f64) -> Scale {
+    Scale { low: 0.0, high: 1.0, top, bottom, log: false }
+}
+
 fn traffic<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
-    let scale = Scale { low: 0.0, high: 1.0, top, bottom, log: false };
+    let scale = shares(top, bottom);
     let versions = scene.versions();
     let inks: Vec<Ink> = versions.iter().map(|&id| scene.ink(id).alpha(0.75)).collect();
     stack(scene, canvas, &scale, &inks, |bin| {
@@ -257,7 +279,6 @@ fn traffic<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f6
             |id: &VersionId| bin.cells.get(id.index()).map_or(0, |cell| cell.counts.requests) as f64 / all as f64;
         (all > 0).then(|| versions.iter().map(share).collect())
     })?;
-    weights(scene, canvas, &scale)?;
     scene.values(canvas, &scale, &[(0.0, "0 %".to_owned()), (0.5, "50 %".to_owned()), (1.0, "100 %".to_owned())])?;
     let keys: Vec<_> =
         versions.iter().rev().map(|&id| (Key::Area(scene.ink(id).alpha(0.75)), scene.name(id))).collect();
@@ -275,7 +296,10 @@ fn weights<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, scale: 
         let words = format!("{} {}", scene.report.names.version(version), percent(share));
         let (x, width) = (scene.x(fact.at) + 4.0, canvas.text_width(&words, how));
         if share != last && share > 0.0 && x >= reach && x + width < PLOT.1 {
-            canvas.text((x, scale.y(1.0 - share).min(scale.bottom - 20.0) + 15.0), &words, how)?;
+            let y = scale.y(1.0 - share).min(scale.bottom - 20.0) + 15.0;
+            // A ground of its own: milestones' lines would cross it.
+            canvas.rect((x - 2.0, y - 12.0), (x + width + 3.0, y + 4.0), scene.ink(version))?;
+            canvas.text((x, y), &words, how)?;
             reach = x + width + 6.0;
         }
         last = share;
@@ -380,7 +404,7 @@ fn accuracy<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f
     let (low, high) = series::extent(lines.iter().flat_map(|(_, runs)| runs)).unwrap_or((0.0, 1.0));
     let pad = ((high - low) * 0.12).max(0.02);
     let scale = Scale { low: (low - pad).max(0.0), high: (high + pad).min(1.0), top, bottom, log: false };
-    scene.values(canvas, &scale, &percents(&scale, 4))?;
+    scene.values(canvas, &scale, &percents(&scale, 6))?;
     let mut keys = Vec::new();
     for (id, runs) in &lines {
         let pen = Pen::new(scene.ink(*id), 2.2);

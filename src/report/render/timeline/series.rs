@@ -118,15 +118,21 @@ pub(super) fn line(
     runs
 }
 
-/// A signal's first field of one version, the newest of each bin; a look without a value, or a look that is long overdue,
-/// ends a run.
-pub(super) fn signal(report: &TrialReport, signal: SignalId, version: VersionId, end: SimTime) -> Vec<Run> {
+/// A field of a signal as measured of one version, the newest of each bin; a look without a value, or a look that is long
+/// overdue, ends a run.
+pub(super) fn signal(
+    report: &TrialReport,
+    signal: SignalId,
+    field: usize,
+    version: VersionId,
+    end: SimTime,
+) -> Vec<Run> {
     let looks: Vec<(SimTime, f64)> = report
         .events
         .iter()
         .filter_map(|fact| match &fact.event {
             Event::Measured(measured) if measured.signal == signal && measured.version == version && fact.at <= end => {
-                Some((fact.at, measured.values.first().copied().unwrap_or(f64::NAN)))
+                Some((fact.at, measured.values.get(field).copied().unwrap_or(f64::NAN)))
             }
             _ => None,
         })
