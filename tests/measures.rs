@@ -689,6 +689,7 @@ fn report(trial: &RunRecord, a: &Assessment) -> TrialReport {
         policy: "p".into(),
         seed: 7,
         names: Names::default(),
+        readings: Vec::new(),
         objective: objective(),
         rollout: (NEW, OLD),
         outcome: a.outcome,
