@@ -618,6 +618,31 @@ fn good_input_gives_a_measurement_of_every_kind() {
 }
 
 #[test]
+fn what_a_detector_cannot_follow_is_refused() {
+    let said = |signal: &str| match policy_alone("policy.toml", &format!("name = \"p\"\n[signals.s]\n{signal}\n")) {
+        Ok(_) => String::new(),
+        Err(found) => found.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; "),
+    };
+    for kind in BOUNDED.iter().filter(|kind| !["e-detector", "confidence-sequence"].contains(kind)) {
+        let given = if *kind == "sprt-bernoulli" { "p0 = 0.1\np1 = 0.2" } else { "" };
+        let of = |of: &str| said(&format!("kind = \"{kind}\"\nof = \"{of}\"\n{given}"));
+        assert_eq!(of("wrong"), "");
+        assert_eq!(of("latency"), "`latency` is not 0 or 1", "{kind}");
+        let standardised = said(&format!("kind = \"{kind}\"\nof = \"wrong\"\nstandardise = \"baseline\"\n{given}"));
+        assert!(standardised.contains("within bounds"), "{kind}: {standardised}");
+    }
+    // Without its bounds nothing but the nearer end is left of what is beyond 0 and 1.
+    for (kind, given) in [("e-detector", "m = 0.05"), ("confidence-sequence", "")] {
+        let of = |more: &str| said(&format!("kind = \"{kind}\"\n{given}\n{more}"));
+        assert!(of("of = \"latency\"").contains("missing key `range`"), "{kind}");
+        assert_eq!(of("of = \"latency\"\nrange = [0.0, 0.5]"), "", "{kind}");
+        assert_eq!(of("of = \"failure\""), "", "{kind}");
+    }
+    let range = said("kind = \"e-detector\"\nof = \"latency\"\nm = 0.9\nrange = [0.0, 0.5]");
+    assert!(range.contains("`m` must be within range"), "{range}");
+}
+
+#[test]
 fn bad_input_gives_a_measurement_or_a_reason_and_never_passes_in_silence() {
     let bad = bad();
     for (about, text) in every() {
@@ -630,7 +655,8 @@ fn bad_input_gives_a_measurement_or_a_reason_and_never_passes_in_silence() {
         });
         let strict = Arc::new(policy(&(text.clone() + &rules.collect::<String>())));
         let standardised = format!("{text}standardise = {{ own = \"20s\" }}\n");
-        let texts = if about.parameters.iter().any(|p| p.name == "standardise") && kind != "mmd" {
+        let standardises = about.parameters.iter().any(|p| p.name == "standardise") && kind != "mmd";
+        let texts = if standardises && !BOUNDED.contains(&kind.as_str()) {
             vec![signals.clone(), policy(&standardised).signals]
         } else {
             vec![signals.clone()]

@@ -272,8 +272,10 @@ fn fails(plan: &Plan, fired: &RuleFired) -> bool {
     let (left, right) = (value(&when.left), value(&when.right));
     let slack = ROUNDED * left.abs().max(right.abs());
     match when.op {
-        Comparison::Less | Comparison::LessEqual => left <= right + slack,
-        Comparison::Greater | Comparison::GreaterEqual => left >= right - slack,
+        Comparison::Less => left < right + slack,
+        Comparison::LessEqual => left <= right + slack,
+        Comparison::Greater => left > right - slack,
+        Comparison::GreaterEqual => left >= right - slack,
     }
 }
 

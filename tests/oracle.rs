@@ -32,7 +32,8 @@ const ERRORS: f64 = 4.0;
 enum Who {
     /// A detector, fed with a function of each observation.
     Detector(Config, fn(f64) -> f64),
-    /// A detector that may never alarm, begun anew after so many observations: that gives it a rate of false alarms.
+    /// A detector that may never alarm once it is old, begun anew after so many observations: that gives it a rate of false
+    /// alarms.
     Renewed(Config, usize),
     /// The same one, so many observations ahead of time.
     Ahead(Config, usize),
@@ -249,8 +250,8 @@ fn bernoulli() -> Vec<Case> {
         ("ewma", ewma(0.05, sigma, 0.05, 3.0, Mode::Up), 1_000_000, 4000),
         ("page-hinkley", plain(page_hinkley(0.05, 3.0)), 1_000_000, 2000),
         ("adwin", plain(Config::Adwin(adwin)), 200_000, 400),
-        ("ddm", plain(Config::Ddm(DdmConfig::default())), 1_000_000, 2000),
-        ("eddm", plain(Config::Eddm(EddmConfig::default())), 1_000_000, 2000),
+        ("ddm, begun anew", Who::Renewed(Config::Ddm(DdmConfig::default()), 500), 1_000_000, 2000),
+        ("eddm, begun anew", Who::Renewed(Config::Eddm(EddmConfig::default()), 500), 1_000_000, 2000),
         ("rddm", plain(Config::Rddm(RddmConfig::default())), 1_000_000, 500),
         ("hddm-a", plain(Config::HddmA(a)), 1_000_000, 2000),
         ("hddm-w", plain(Config::HddmW(w)), 1_000_000, 2000),

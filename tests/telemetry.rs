@@ -180,13 +180,13 @@ fn a_log_without_rows_changes_no_window() {
         ..batch.clone()
     };
     for wanted in [vec![true; 17], [vec![false; 16], vec![true]].concat()] {
-        let mut rows =
-            Rows::new(wanted.clone(), vec![false; 17], true, Span::secs(60), &[Span::secs(2)], vec![Span::secs(2)]);
+        let (joint, reference) = (vec![false; wanted.len()], Span::secs(2));
+        let mut rows = Rows::new(wanted, joint, true, Span::secs(60), &[reference], vec![reference]);
         rows.take(batch);
         let before = rows.clone();
         rows.take(&empty);
         assert!(rows == before, "nobody got an answer, and that is no row");
-        assert_eq!(rows.extent(Side::Recent(OLD, Span::secs(60)), &(16..17), at(65)).0, batch.ordinals.len());
+        assert_eq!(rows.extent(Side::Recent(OLD, Span::secs(60)), &(0..17), at(65)).0, batch.ordinals.len());
         rows.take(&Observations { scraped_at: at(65), ..batch.clone() });
         assert!(rows != before, "another one with rows changes them");
     }

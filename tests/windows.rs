@@ -8,10 +8,11 @@ use rollcage::detect::{Detectors, Measurement};
 use rollcage::event::{Capacity, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, ReplicaState};
 use rollcage::id::{ReplicaId, SegmentId, SourceId, VersionId};
 use rollcage::plan::about::kinds;
-use rollcage::plan::policy_alone;
+use rollcage::plan::{Vetting, load, policy_alone};
 use rollcage::rng::{Seed, Stream};
 use rollcage::stats::histogram::Histogram;
 use rollcage::time::{SimTime, Span};
+use std::path::Path;
 
 const OLD: VersionId = VersionId(0);
 const NEW: VersionId = VersionId(1);
@@ -210,7 +211,7 @@ fn rows_of_another_schema_are_counted_whatever_is_looked_at() {
     let signals = "[signals.s]\nkind = \"ks\"\nof = \"score\"\nwindow = \"10s\"\n[signals.x]\nkind = \"ks\"\nof = \"features\"\nwindow = \"10s\"\n";
     let mut lab = Lab::new("kind = \"coin\"\nshare = 0.5\n", 2);
     lab.detectors = Detectors::new(&policy(signals).signals, 2, Seed(1));
-    let (scores, mut random) = (vec![0.1, 0.2, 0.3, 0.4].repeat(50), stream("foreign"));
+    let (scores, mut random) = ([0.1, 0.2, 0.3, 0.4].repeat(50), stream("foreign"));
     let good: Vec<Vec<f32>> = (0..2).map(|_| uniform(200, &mut random)).collect();
     lab.scrape(&[(OLD, &scores, &good), (NEW, &scores, &good[..1])], |x| x);
     assert!(lab.detectors.look(0, NEW, OLD, lab.now).is_ok());
@@ -376,6 +377,29 @@ fn settings_without_effect_are_told() {
     }
 }
 
+/// Telemetry comes by scrapes, every 15 seconds in this scenario.
+#[test]
+fn times_shorter_than_a_scrape_are_told() {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/silent-corruption.toml");
+    let policy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("short-windows.toml");
+    let mut vet = |_: &[u8], _: &_| Ok(Vetting { vetted: true, rowwise: true });
+    for (signal, mistakes) in [
+        ("kind = \"ks\"\nof = \"score\"\nwindow = \"15s\"\nreference = { own = \"15s\" }", 0),
+        ("kind = \"ks\"\nof = \"score\"\nwindow = \"14s\"\nreference = { own = \"10s\" }", 2),
+        ("kind = \"error-rate\"\nwindow = \"1s\"", 1),
+        ("kind = \"burn-rate\"\nslo = 0.99\nlong = \"5m\"\nshort = \"10s\"", 1),
+        ("kind = \"cusum\"\nof = \"score\"\nmu0 = 0.0\nsigma = 1.0\nstandardise = { own = \"10s\" }", 1),
+    ] {
+        std::fs::write(&policy, format!("name = \"short\"\n[signals.s]\n{signal}\n")).expect("a folder of ours");
+        let found = load(&scenario, Some(&policy), &mut vet).err().unwrap_or_default();
+        assert_eq!(found.len(), mistakes, "{signal}: {found:?}");
+        assert!(
+            found.iter().all(|d| d.message.contains("shorter than the time between two scrapes, 15 s")),
+            "{found:?}"
+        );
+    }
+}
+
 /// What `explain`, the schema and editors say a kind offers is what a rule may read.
 #[test]
 fn the_fields_that_are_told_are_those_that_there_are() {
@@ -426,6 +450,9 @@ fn the_fields_that_are_told_are_those_that_there_are() {
 // ---------------------------------------------------------------------------------------------------------------------
 // Levels
 
+/// Whether a measurement is one.
+type Alarm<'a> = &'a dyn Fn(&Lab, &Measurement) -> bool;
+
 /// In how many of `runs` some look has `alarm`.
 fn false_runs(runs: u64, mut run: impl FnMut(&mut Stream) -> bool) -> f64 {
     let count = (0..runs).filter(|k| run(&mut Stream::named(Seed(*k), "windows", "null"))).count();
@@ -442,7 +469,7 @@ fn most(alpha: f64, runs: u64) -> f64 {
 fn a_level_of_all_looks_holds_over_a_run() {
     const RUNS: u64 = 2000;
     const ALPHA: f64 = 0.1;
-    let run = |kind: &str, looks: &str, alarm: &dyn Fn(&Lab, &Measurement) -> bool| {
+    let run = |kind: &str, looks: &str, alarm: Alarm<'_>| {
         let signal = format!("kind = \"{kind}\nof = \"score\"\nwindow = \"1h\"\nmin = 20\nlooks = \"{looks}\"\n");
         false_runs(RUNS, |random| {
             let mut lab = Lab::new(&signal, 0);
@@ -458,9 +485,8 @@ fn a_level_of_all_looks_holds_over_a_run() {
     let interval = |lab: &Lab, found: &Measurement| lab.field("lower", found) > 0.0 || lab.field("upper", found) < 0.0;
     let psi = format!("psi\"\nalpha = {ALPHA}");
     let shift = format!("mann-whitney\"\nconfidence = {}", 1.0 - ALPHA);
-    let cases: [(&str, &dyn Fn(&Lab, &Measurement) -> bool); 3] =
-        [("welch\"", &p), (&psi, &ratio), (&shift, &interval)];
-    for (kind, alarm) in cases {
+    let alarms: [Alarm<'_>; 3] = [&p, &ratio, &interval];
+    for (kind, alarm) in ["welch\"", &psi, &shift].into_iter().zip(alarms) {
         let (all, each) = (run(kind, "all", alarm), run(kind, "each", alarm));
         println!("{kind}: {all} of all looks, {each} of each");
         assert!(all <= most(ALPHA, RUNS), "{kind}: {all}");

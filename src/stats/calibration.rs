@@ -1,6 +1,5 @@
 //! Owns how well predicted probabilities agree with outcomes: calibration error over bins, Brier score with its parts.
 
-use super::psi::Edges;
 use super::summary::Summary;
 use super::{Interval, normal};
 
@@ -27,33 +26,23 @@ pub struct CalibrationBins {
     squares: Summary,
     /// Sums of (y - p)(1 - 2p) and (1 - 2p)^2 p (1 - p).
     spiegelhalter: (f64, f64),
-    left_out: u64,
 }
 
 impl CalibrationBins {
     /// Bins of equal width, as in C. Guo, G. Pleiss, Y. Sun & K. Q. Weinberger (ICML 2017). `None` without bins.
     #[must_use]
     pub fn equal_width(bins: usize) -> Option<Self> {
-        (bins > 0).then(|| Self::with((1..bins).map(|i| i as f64 / bins as f64).collect()))
+        (bins > 0).then(|| Self {
+            edges: (1..bins).map(|i| i as f64 / bins as f64).collect(),
+            bins: vec![Bin::default(); bins],
+            squares: Summary::default(),
+            spiegelhalter: (0.0, 0.0),
+        })
     }
 
-    /// At most `bins` bins of about equally many rows each, by the quantiles of reference scores sorted in ascending order
-    /// (fewer where scores are tied): where most scores are near 0, equal widths would put nearly all rows into one bin. The
-    /// edges stay as they are, so that windows add up and compare. `None` as for [`Edges::from_sorted`].
-    #[must_use]
-    pub fn equal_mass<T: Copy + Into<f64>>(reference: &[T], bins: usize) -> Option<Self> {
-        Edges::from_sorted(reference, bins).map(|edges| Self::with(edges.edges().to_vec()))
-    }
-
-    fn with(edges: Vec<f64>) -> Self {
-        let bins = vec![Bin::default(); edges.len() + 1];
-        Self { edges, bins, squares: Summary::default(), spiegelhalter: (0.0, 0.0), left_out: 0 }
-    }
-
-    /// Takes one row in. A probability that is none (NaN, outside `[0, 1]`) is only counted, as left out.
+    /// Takes one row in. A probability that is none (NaN, outside `[0, 1]`) is left out.
     pub fn add(&mut self, probability: f64, outcome: bool) {
         if !(0.0..=1.0).contains(&probability) {
-            self.left_out += 1;
             return;
         }
         let bin = &mut self.bins[self.edges.partition_point(|&edge| probability > edge)];
@@ -81,7 +70,6 @@ impl CalibrationBins {
         self.squares.merge(&other.squares);
         self.spiegelhalter.0 += other.spiegelhalter.0;
         self.spiegelhalter.1 += other.spiegelhalter.1;
-        self.left_out += other.left_out;
         true
     }
 
@@ -89,12 +77,6 @@ impl CalibrationBins {
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.squares.count()
-    }
-
-    /// How many had no probability.
-    #[must_use]
-    pub fn left_out(&self) -> u64 {
-        self.left_out
     }
 
     /// Expected calibration error, in `[0, 1]`: the distance between mean probability and share of positives in each bin,
@@ -204,8 +186,8 @@ mod tests {
             let (one, two) = rows.split_at(at.min(rows.len()));
             let (whole, mut merged) = (count(bins.clone(), &rows), count(bins.clone(), one));
             prop_assert!(merged.merge(&count(bins, two)));
-            prop_assert_eq!((merged.rows(), merged.left_out()), (whole.rows(), whole.left_out()));
-            prop_assert_eq!(merged.rows() + merged.left_out(), rows.len() as u64);
+            prop_assert_eq!(merged.rows(), whole.rows());
+            prop_assert_eq!(merged.rows(), rows.iter().filter(|(p, _)| (0.0..=1.0).contains(p)).count() as u64);
             prop_assert!(near(merged.expected_calibration_error(), whole.expected_calibration_error()));
             prop_assert!(near(merged.brier().map(|b| b.score), whole.brier().map(|b| b.score)));
             prop_assert!(near(merged.brier().map(|b| b.reliability), whole.brier().map(|b| b.reliability)));
@@ -272,17 +254,6 @@ mod tests {
         assert_eq!(brier.uncertainty, 0.25);
     }
 
-    /// Quantiles 1/3 and 2/3 of P are 0.30 and 0.62: four rows each. By hand.
-    #[test]
-    fn bins_of_equal_mass_follow_the_reference() {
-        let mut bins = CalibrationBins::equal_mass(&P, 3).unwrap();
-        P.iter().zip(Y).for_each(|(&p, y)| bins.add(p, y == 1));
-        assert!(bins.bins.iter().all(|bin| bin.rows == 4));
-        let want = ((0.45 - 1.0_f64).abs() + (1.74 - 2.0_f64).abs() + (3.26 - 3.0_f64).abs()) / 12.0;
-        assert!(near(bins.expected_calibration_error(), Some(want)));
-        assert_eq!(CalibrationBins::equal_mass(&[0.5_f32; 9], 4).unwrap().edges, [0.5]);
-    }
-
     #[test]
     fn the_p_value_of_calibrated_scores_is_uniform() {
         const ROUNDS: usize = 1500;
@@ -319,12 +290,11 @@ mod tests {
     #[test]
     fn odd_inputs_have_the_stated_results() {
         assert_eq!(CalibrationBins::equal_width(0), None);
-        assert_eq!(CalibrationBins::equal_mass::<f32>(&[], 4), None);
         let mut bins = CalibrationBins::equal_width(4).unwrap();
         for bad in [f64::NAN, -0.1, 1.1, f64::INFINITY] {
             bins.add(bad, true);
         }
-        assert_eq!((bins.rows(), bins.left_out()), (0, 4));
+        assert_eq!(bins.rows(), 0);
         assert_eq!((bins.expected_calibration_error(), bins.brier(), bins.brier_interval(0.9)), (None, None, None));
         assert_eq!(bins.spiegelhalter(), None);
         bins.add(0.0, false);

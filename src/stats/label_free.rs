@@ -22,7 +22,6 @@ pub struct LabelFree {
     confidence: Summary,
     /// Sums of a², ab, b², where a row adds a to the numerator and b to the denominator of F1.
     f1_squares: [f64; 3],
-    left_out: u64,
 }
 
 impl LabelFree {
@@ -37,15 +36,13 @@ impl LabelFree {
             false_negative: 0.0,
             confidence,
             f1_squares: [0.0; 3],
-            left_out: 0,
         };
         (!threshold.is_nan()).then_some(none)
     }
 
-    /// Takes the score of one row in. One that is no probability (NaN, outside `[0, 1]`) is only counted, as left out.
+    /// Takes the score of one row in. One that is no probability (NaN, outside `[0, 1]`) is left out.
     pub fn add(&mut self, probability: f64) {
         if !(0.0..=1.0).contains(&probability) {
-            self.left_out += 1;
             return;
         }
         let yes = f64::from(u8::from(probability >= self.threshold));
@@ -74,7 +71,6 @@ impl LabelFree {
         self.false_negative += other.false_negative;
         self.confidence.merge(&other.confidence);
         self.f1_squares.iter_mut().zip(other.f1_squares).for_each(|(sum, more)| *sum += more);
-        self.left_out += other.left_out;
         true
     }
 
@@ -82,12 +78,6 @@ impl LabelFree {
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.confidence.count()
-    }
-
-    /// How many had no probability.
-    #[must_use]
-    pub fn left_out(&self) -> u64 {
-        self.left_out
     }
 
     /// Expected accuracy: the mean chance to be right, at threshold 1/2 the mean of `max(p, 1 - p)`. `None` without rows.
@@ -164,7 +154,7 @@ mod tests {
             let (one, two) = scores.split_at(at.min(scores.len()));
             let (whole, mut merged) = (of(0.5, &scores), of(0.5, one));
             prop_assert!(merged.merge(&of(0.5, two)));
-            prop_assert_eq!((merged.rows(), merged.left_out()), (whole.rows(), whole.left_out()));
+            prop_assert_eq!(merged.rows(), whole.rows());
             let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
                 (Some(a), Some(b)) => (a - b).abs() < 1e-12,
                 (a, b) => a == b,
@@ -227,7 +217,7 @@ mod tests {
     fn odd_inputs_have_the_stated_results() {
         assert_eq!(LabelFree::new(f64::NAN), None);
         let none = of(0.5, &[f64::NAN, 1.5, f64::INFINITY]);
-        assert_eq!((none.rows(), none.left_out(), none.accuracy(), none.f1()), (0, 3, None, None));
+        assert_eq!((none.rows(), none.accuracy(), none.f1()), (0, None, None));
         assert_eq!((none.precision(), none.recall(), none.accuracy_interval(0.9)), (None, None, None));
         let surely_no = of(0.5, &[0.0, 0.0]);
         assert_eq!((surely_no.accuracy(), surely_no.f1(), surely_no.recall()), (Some(1.0), None, None));

@@ -5,6 +5,7 @@ use crate::policy::signal;
 use rollcage::detect::config::SignalKind;
 use rollcage::detect::groups::Groups;
 use rollcage::detect::labelled::Pair;
+use rollcage::detect::looks::Surety;
 use rollcage::event::Observations;
 use rollcage::id::{SegmentId, SourceId, VersionId};
 use rollcage::stats::classification::Confusion;
@@ -92,6 +93,7 @@ fn through_a_policy(case: &mut Case, group: &[u32], actual: &[f64], predicted: &
             .map(|i| Pair {
                 version,
                 ended: at,
+                known: at,
                 segment: batch.segments[i],
                 score: batch.scores[i],
                 label: actual[i] as f32,
@@ -99,7 +101,7 @@ fn through_a_policy(case: &mut Case, group: &[u32], actual: &[f64], predicted: &
             .collect();
         let mut signal = Groups::new(config.window);
         signal.take(&config, &batch);
-        let said = signal.look(&config, version, pairs.iter(), at, 0.95);
+        let said = signal.look(&config, version, &pairs, at, Surety { confidence: 0.95, exact: false });
         let values = said.map_err(|e| format!("{disparity}: {e}"))?.values;
         let name = disparity.replace('-', "_");
         case.number("fairness", &format!("/{name}_difference"), values.first().copied(), STATISTIC);

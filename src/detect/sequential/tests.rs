@@ -158,8 +158,12 @@ fn the_reading_at_an_alarm_is_beyond_the_threshold_in_the_detectors_own_sense() 
         let (mut single, mut batch, mut told) = (start(json), start(json), 0);
         // Batches that go on after the alarm, when most detectors have begun anew.
         for values in parts.concat().chunks(700) {
-            let wanted =
-                values.iter().filter_map(|x| (single.update(*x) == Step::Alarm).then(|| single.reading())).last();
+            let mut wanted = None;
+            for x in values {
+                if single.update(*x) == Step::Alarm {
+                    wanted = Some(single.reading());
+                }
+            }
             let got = batch.feed(values, |_, _| {});
             assert_eq!(got, wanted, "{json}");
             let Some(Reading { statistic, threshold, seen }) = got else { continue };
