@@ -34,8 +34,8 @@ fn likelihood_ratios_have_the_mean_one() {
         (&normal, Shift::Score(0.3), score),
         (&normal, Shift::Score(0.3), score.with(labels)),
         (&normal, Shift::Wrong(0.3), labels),
-        (&normal, Shift::Wrong(0.3), labels.with(score)),
-        (&normal, Shift::Wrong(0.3), labels.with(score).with(features)),
+        (&normal, Shift::Wrong(0.21), labels.with(score)),
+        (&normal, Shift::Wrong(0.21), labels.with(score).with(features)),
         (&replay, outcome, outcomes),
         (&replay, outcome, outcomes.with(labels)),
     ];
@@ -100,4 +100,21 @@ fn a_surge_is_part_of_the_traffic() {
     };
     let factor = a_minute(12) / a_minute(9);
     assert!((factor - 2.3).abs() < 0.15, "{factor}");
+}
+
+/// What cannot be asked is refused, and what has no row says why.
+#[test]
+fn nothing_is_left_out_without_a_word() {
+    let predicted = |scenario: &str, ask: Ask| power(&plan_of(scenario), &ask, &std::sync::mpsc::channel().0);
+    let few = Ask { trials: 3, ..Ask::default() };
+    let refused = predicted("latency-spike.toml", Ask { wrong_rate: Some(0.9), ..few.clone() });
+    assert!(refused.expect_err("half of them at most").to_string().contains("at most"));
+    let errors = Ask { rule: Some("errors".to_owned()), failure_rate: Some(0.5), ..few.clone() };
+    let errors = predicted("latency-spike.toml", errors).expect("a prediction");
+    assert_eq!((errors.rules[0].silent.as_deref(), errors.rules[0].rows.len()), (Some(NOTHING_WORSE), 0));
+    let burn = predicted("slow-burn.toml", Ask { rule: Some("fast-burn".to_owned()), ..few }).expect("a prediction");
+    let kinds: Vec<_> = burn.rules[0].rows.iter().map(|row| row.kind).collect();
+    assert!(
+        [crate::report::power::Kind::Latency, crate::report::power::Kind::Failure].iter().all(|k| kinds.contains(k))
+    );
 }
