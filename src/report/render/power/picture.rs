@@ -104,8 +104,8 @@ impl<'a> Chart<'a> {
 impl Picture for Chart<'_> {
     fn size(&self) -> (u32, u32) {
         let panels: f64 = self.panels.iter().map(|panel| panel.height() + BETWEEN).sum();
-        let body = if self.panels.is_empty() { self.listed() } else { panels - BETWEEN };
-        (WIDTH, (HEAD + body + FOOT + 60.0) as u32)
+        let body = if self.panels.is_empty() { self.listed() } else { panels - BETWEEN + FOOT };
+        (WIDTH, (HEAD + body + 60.0) as u32)
     }
 
     fn paint<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Drawn {
