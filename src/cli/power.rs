@@ -1,6 +1,6 @@
 //! Owns `power`: what a policy can find in a scenario's traffic, told before any run.
 
-use crate::campaign::power::{Ask, PowerError, WRONG_RATE, power};
+use crate::campaign::power::{Ask, PowerError, power};
 use crate::cli::exit::Exit;
 use crate::cli::run::{quoted, unwritable};
 use crate::cli::{Format, Stop, Which, colour, print};
@@ -27,9 +27,9 @@ pub(super) struct Power {
     /// Share of requests without an answer when all is well [default: what the objective allows]
     #[arg(long, value_parser = share, allow_negative_numbers = true)]
     failure_rate: Option<f64>,
-    /// Share of wrong answers when all is well
-    #[arg(long, default_value_t = WRONG_RATE, value_parser = share, allow_negative_numbers = true)]
-    wrong_rate: f64,
+    /// Share of wrong answers when all is well [default: 0.2, or what the smaller class allows]
+    #[arg(long, value_parser = share, allow_negative_numbers = true)]
+    wrong_rate: Option<f64>,
     /// So many simulated rollouts for each size of shift
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(3..))]
     trials: u32,
@@ -64,7 +64,7 @@ impl Power {
             seed: self.seed,
             trials: self.trials,
             failure_rate: self.failure_rate,
-            wrong_rate: Some(self.wrong_rate),
+            wrong_rate: self.wrong_rate,
             jobs: self.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from),
             ..Ask::default()
         };
@@ -115,7 +115,7 @@ impl Power {
         add("stage", Some(self.stage.to_string()));
         add("share", self.share.map(|s| s.to_string()));
         add("failure-rate", self.failure_rate.map(|s| s.to_string()));
-        add("wrong-rate", Some(self.wrong_rate.to_string()));
+        add("wrong-rate", self.wrong_rate.map(|s| s.to_string()));
         add("trials", Some(self.trials.to_string()));
         add("seed", Some(self.seed.to_string()));
         line

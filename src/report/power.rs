@@ -62,25 +62,41 @@ pub struct RulePower {
     pub silent: Option<String>,
     /// Without a shift.
     pub alarms: FalseAlarms,
+    /// The same rollouts as those of the rows, in the same time, without a shift.
+    pub still: Still,
     /// With each size of each kind of shift.
     pub rows: Vec<Row>,
 }
 
-/// Alarms of one rule in rollouts without a shift: first alarms over the time (and canary requests) until then.
+/// Alarms of one rule in rollouts without a shift: first alarms over the time (and canary requests) until then, from when the
+/// canary has the stage's share of traffic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FalseAlarms {
+    /// Rollouts in which it had fired before the stage: not watched.
+    pub before: u64,
     /// Rollouts with one.
     pub events: u64,
     /// Rollouts watched.
     pub rollouts: u64,
     /// Time watched, in days.
     pub days: f64,
-    /// A day, with the exact 95 % Poisson interval.
-    pub per_day: (f64, Interval),
+    /// A day, with the exact 95 % Poisson interval; `None`: nothing was watched.
+    pub per_day: Option<(f64, Interval)>,
     /// A rollout of one stage, likewise.
-    pub per_rollout: (f64, Interval),
+    pub per_rollout: Option<(f64, Interval)>,
     /// Canary requests watched.
     pub requests: u64,
+}
+
+/// How often a rule fires where nothing shifts, in the time in which it is to find a shift.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Still {
+    /// Rollouts in which the rule had not fired before the change.
+    pub trials: u64,
+    /// Of them, those in which it fired within the time watched.
+    pub fired: u64,
+    /// Wilson's 95 % interval for their share.
+    pub share: Interval,
 }
 
 /// A kind of shift.
@@ -155,40 +171,55 @@ pub struct Row {
     /// Every delay in seconds in ascending order; infinite where the rule did not fire.
     pub delays_s: Vec<f64>,
     /// Mean number of canary requests that are bad because of the shift, from the change to the look (or to the end of the time
-    /// watched): bad ones less as many as there are without a shift.
+    /// watched): bad ones less those of the same rollout without a shift.
     pub bad: f64,
     /// Mean delay in observations at the worst change: canary requests from the change to the scrape that told. Where the rule
     /// did not always fire, requests until the time watched was over: the mean is at least this.
     pub observations: f64,
     /// The rule did not always fire.
     pub censored: bool,
-    /// The limit.
-    pub bound: Bound,
+    /// The best of all rules with the same ARL0; `None` where it is not known, where the rule fires anyway (more often than in
+    /// [`FIRES_ANYWAY`] of rollouts without a shift, or before one of the change points always).
+    pub optimum: Option<Optimum>,
+    /// What no rule with this rule's chance of a false alarm exceeds; `None`: likelihoods are not known.
+    pub ceiling: Option<Ceiling>,
 }
 
-/// How fast any rule could be.
+/// A rule that fires in more than this share of rollouts without a shift, in the time watched, has no efficiency: what it finds
+/// it may have found by chance.
+pub const FIRES_ANYWAY: f64 = 0.1;
+
+/// The exact worst-case optimum at the ARL0 of the rule. ARL0 is at least what is said (the end of its 95 % interval), and so is
+/// the delay.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Bound {
-    /// The exact worst-case optimum at the same ARL0.
-    Optimum {
-        /// ARL0 in observations.
-        arl0: f64,
-        /// There was no false alarm: ARL0 is at least that (the end of its 95 % interval), and so is the delay.
-        at_least: bool,
-        /// Mean delay in observations.
-        observations: f64,
-        /// The same in seconds.
-        seconds: f64,
-        /// Optimum over the rule's mean delay, worst over change points; at most that where the row is censored.
-        efficiency: f64,
-    },
-    /// By the lemma of Neyman and Pearson: no rule with this rule's chance of a false alarm has a median delay below this.
-    NeymanPearson {
-        /// In observations.
-        observations: f64,
-        /// In seconds.
-        seconds: f64,
-    },
-    /// No bound.
-    None,
+pub struct Optimum {
+    /// ARL0 in observations.
+    pub arl0: f64,
+    /// Mean delay in observations.
+    pub observations: f64,
+    /// The same in seconds.
+    pub seconds: f64,
+    /// Optimum over the rule's mean delay, worst over change points: at least that, unless the row is censored.
+    pub efficiency: f64,
+}
+
+/// By the lemma of Neyman and Pearson: how often any rule with this rule's chance of a false alarm can have found the shift by
+/// each time. Holds for every stopping rule, at each time with 95 % confidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ceiling {
+    /// By time, ascending.
+    pub points: Vec<CeilingPoint>,
+    /// No rule's median delay is below this; `None`: nothing can be said.
+    pub median_s: Option<f64>,
+}
+
+/// The ceiling at one time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CeilingPoint {
+    /// Seconds after the change.
+    pub within_s: f64,
+    /// The chance of a false alarm by then: the upper end of its exact 95 % interval.
+    pub alarm: f64,
+    /// The largest share of shifts that can have been found.
+    pub found: f64,
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! scenario ─► synthetic telemetry ─► Judge (the policy's own) ─┬─ no shift ───────► false alarms, ARL0 ─┐
-//!               (no inference,                                 └─ fork at a change ─► delays ───────────┴─► rows
-//!                no plant)                                                        stats::oracle ─► bound ─┘
+//!               (no inference,                                 └─ fork at a change ─► delays ───────────┼─► rows
+//!                no plant)   └─► evidence (likelihood ratios) ─► bound (optimum, ceiling) ──────────────┘
 //! ```
 //!
 //! Each seed is one rollout without a shift, which follows the scenario up to the stage asked for and stays there. At its change
@@ -14,8 +14,12 @@
 //! before. What false alarms are is in [`crate::report::power::FalseAlarms`]; the bounds are in `bound`.
 
 mod bound;
+mod evidence;
+mod rows;
 mod shift;
 mod synthetic;
+#[cfg(test)]
+mod tests;
 
 pub use shift::{Healthy, Shift};
 
@@ -25,14 +29,13 @@ use crate::detect::config::SignalKind;
 use crate::event::{Verdict, Weight};
 use crate::id::RuleId;
 use crate::plan::Plan;
-use crate::report::power::{Bound, FalseAlarms, Power, Row, RulePower, Setting};
+use crate::report::power::{Power, Setting};
 use crate::rng::Seed;
-use crate::stats::proportion::{poisson_rate, wilson};
-use crate::stats::quantile::{Method, quantile_by};
 use crate::time::{SimTime, Span};
-use crate::world::config::{Payload, Source, WorldConfig};
+use crate::world::config::{Effect, Payload, Source, WorldConfig};
 use crate::world::traffic::NO_LABEL;
-use shift::{grid, of_rule};
+use evidence::Came;
+use shift::{Info, grid, of_rule};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use synthetic::{Bench, Counts, Rollout, Scores, Tape, spreads};
@@ -52,7 +55,7 @@ pub struct Ask {
     pub trials: u32,
     /// How things are when all is well. Failures: `None`: as often as the objective allows.
     pub failure_rate: Option<f64>,
-    /// Likewise wrong answers; `None`: [`WRONG_RATE`].
+    /// Likewise wrong answers; `None`: [`WRONG_RATE`], or less where the smaller class is less than that.
     pub wrong_rate: Option<f64>,
     /// How long after a change is watched; `None`: as long as the stage lasts.
     pub within: Option<Span>,
@@ -87,7 +90,7 @@ impl Default for Ask {
 pub const WRONG_RATE: f64 = 0.2;
 
 /// Why nothing can be predicted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PowerError {
     /// The rollout has not so many stages.
     #[error("there is no stage {asked}: the rollout has {there}")]
@@ -118,6 +121,14 @@ pub enum PowerError {
         /// What it must be.
         must: &'static str,
     },
+    /// Nobody is wrong so often who answers with the more frequent class.
+    #[error(
+        "the healthy wrong rate can be {most:.3} at most: who always answers with the more frequent class is not wrong more often"
+    )]
+    Wrong {
+        /// The largest that there is.
+        most: f64,
+    },
     /// Nobody comes.
     #[error("the canary gets no request within the time watched")]
     NoTraffic,
@@ -134,8 +145,10 @@ pub enum PowerError {
 struct Watched {
     /// By place; all that decide for the policy as a whole.
     rules: Vec<usize>,
-    /// The shifts of its kinds, each with whether its signals read that channel alone.
-    shifts: Vec<(Shift, bool)>,
+    /// The shifts of its kinds.
+    shifts: Vec<Shift>,
+    /// All that its signals read.
+    info: Info,
     silent: Option<&'static str>,
 }
 
@@ -143,8 +156,14 @@ struct Watched {
 struct Seen {
     change: usize,
     null: Vec<Null>,
+    /// Without a shift, from the change on.
+    still: Vec<Fork>,
+    /// Bad canary requests that came since the change, by look after it, without a shift.
+    bad: Vec<u64>,
     /// By shift.
     forks: Vec<Vec<Fork>>,
+    /// Canary requests that came since the change.
+    came: Vec<Came>,
 }
 
 /// Without a shift: when it fired first, and what was watched until then.
@@ -155,13 +174,23 @@ struct Null {
     counts: Counts,
 }
 
-/// With a shift.
+/// From the change on.
 #[derive(Debug, Clone, Copy)]
 enum Fork {
     /// It had fired before.
     Early,
-    /// It fired, or not, so long after the change; canary requests until then.
-    Watched { delay: Option<Span>, counts: Counts },
+    /// It fired, or not, so long after the change; looks and canary requests until then.
+    Watched { delay: Option<Span>, looks: usize, counts: Counts },
+}
+
+impl Fork {
+    const fn new(early: bool) -> Self {
+        if early {
+            Self::Early
+        } else {
+            Self::Watched { delay: None, looks: 0, counts: Counts { ended: 0, labelled: 0, bad: 0 } }
+        }
+    }
 }
 
 /// Predicts; `told` hears of the end of each rollout.
@@ -173,32 +202,38 @@ pub fn power(plan: &Plan, ask: &Ask, told: &Sender<()>) -> Result<Power, PowerEr
     let watched = watched(plan, ask, frame.bench.healthy)?;
     frame.bench.policy = Arc::new(without_unread(&plan.policy, &watched));
     let mut shifts: Vec<Shift> = Vec::new();
-    for (shift, _) in watched.iter().flat_map(|w| &w.shifts) {
+    for shift in watched.iter().flat_map(|w| &w.shifts) {
         if !shifts.contains(shift) {
             shifts.push(*shift);
         }
     }
+    let asked = Asked { watched, shifts };
     let last = ask.seed.checked_add(u64::from(ask.trials)).ok_or(PowerError::Seeds)?;
     let seen = side_by_side(ask.seed..last, ask.jobs, |seed| {
         let change = ((seed - ask.seed) % frame.changes.len() as u64) as usize;
-        let seen = one(&frame, &watched, &shifts, seed, change);
+        let seen = one(&frame, &asked, seed, change);
         // Nobody listens any more: then nobody needs to hear.
         let _ = told.send(());
         seen
     })
     .map_err(PowerError::Threads)?;
-    if seen.iter().all(|s| s.null.iter().all(|n| n.counts.ended == 0)) {
+    if seen.iter().all(|s| s.null.iter().all(|n| n.counts.ended == 0 && n.fired.is_none())) {
         return Err(PowerError::NoTraffic);
     }
-    let rules = watched.iter().enumerate().map(|(i, w)| rule(&frame, w, i, &shifts, &seen)).collect();
     let names = &plan.names;
     Ok(Power {
         scenario: plan.name.clone(),
         policy: plan.policy.name.clone(),
         versions: (names.version(plan.rollout.to).to_owned(), names.version(plan.rollout.from).to_owned()),
         setting: frame.setting(ask, &seen),
-        rules,
+        rules: (0..asked.watched.len()).map(|i| rows::rule(&frame, &asked, i, &seen)).collect(),
     })
+}
+
+/// What is looked at, and what is tried.
+struct Asked {
+    watched: Vec<Watched>,
+    shifts: Vec<Shift>,
 }
 
 /// The times of an analysis, and its bench.
@@ -231,7 +266,11 @@ impl<'p> Frame<'p> {
         let wrong_rate = rate(ask.wrong_rate, WRONG_RATE, "the healthy wrong rate")?;
         let scores: Vec<Scores> = plan.world.sources.iter().map(|s| Scores::new(s, wrong_rate)).collect();
         // Where the smaller class is less than that, nobody is wrong so often.
-        let wrong_rate = scores.iter().map(|s| s.wrong).fold(wrong_rate, f64::min);
+        let most = scores.iter().map(|s| s.wrong).fold(wrong_rate, f64::min);
+        if ask.wrong_rate.is_some() && most < wrong_rate - 1e-3 {
+            return Err(PowerError::Wrong { most });
+        }
+        let wrong_rate = most;
 
         let begins = stages[place].0;
         let next = stages.get(place + 1).map_or(plan.world.horizon, |(at, _)| *at);
@@ -244,7 +283,7 @@ impl<'p> Frame<'p> {
         let within = ask.within.unwrap_or(lasts).max(scrape);
         let latest = changes.iter().copied().max().unwrap_or(begins);
         let ends = (latest + within + scrape).max(begins + lasts);
-        let world = WorldConfig { horizon: ends, faults: Vec::new(), ..plan.world.clone() };
+        let world = healthy(&plan.world, ends);
         let bench = Bench {
             plan,
             policy: Arc::new(plan.policy.clone()),
@@ -276,13 +315,25 @@ impl<'p> Frame<'p> {
         }
     }
 
-    /// Canary requests a second.
+    /// Canary requests a second, from when the stage has its weight.
     fn rate(&self, seen: &[Seen]) -> f64 {
-        let from = self.bench.stages.last().map_or(self.begins, |(at, ..)| *at);
+        let from = self.bench.in_force();
         let all = || seen.iter().flat_map(|s| &s.null);
         let seconds: f64 = all().map(|n| n.until.since(from).as_secs_f64()).sum();
         all().map(|n| n.counts.ended as f64).sum::<f64>() / seconds.max(1e-9)
     }
+}
+
+/// The plant in which nothing goes wrong: what should have shipped, and no faults but surges, which are traffic.
+fn healthy(world: &WorldConfig, horizon: SimTime) -> WorldConfig {
+    let mut healthy = WorldConfig { horizon, ..world.clone() };
+    for fault in &world.faults {
+        if let Effect::BadRelease { version, clean } = &fault.effect {
+            healthy.versions[version.index()] = (**clean).clone();
+        }
+    }
+    healthy.faults.retain(|fault| matches!(fault.effect, Effect::Surge { .. }));
+    healthy
 }
 
 /// When the canary gets which weight up to a stage, with its slots: its replicas start first, if it needs more of them, and
@@ -335,33 +386,35 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
             },
         });
     }
-    let shifts = |rule: usize| -> Result<Vec<(Shift, bool)>, &'static str> {
-        let (kinds, alone) = of_rule(policy, &policy.rules[rule])?;
-        if !ask.shifts.is_empty() {
-            return Ok(ask.shifts.iter().map(|s| (*s, alone && kinds.iter().any(|k| k.kind() == s.kind()))).collect());
-        }
-        Ok(kinds.into_iter().flat_map(|kind| grid(kind, healthy)).map(|s| (s, alone)).collect())
-    };
     let mut all: Vec<Watched> = Vec::new();
     for &rule in &chosen {
-        let (shifts, silent) = match shifts(rule) {
-            Ok(shifts) => (shifts, None),
+        let (kinds, info) = of_rule(policy, &policy.rules[rule]);
+        let (shifts, silent) = match kinds {
             Err(why) => (Vec::new(), Some(why)),
+            Ok(_) if !ask.shifts.is_empty() => (ask.shifts.clone(), None),
+            Ok(kinds) => (kinds.into_iter().flat_map(|kind| grid(kind, healthy)).collect(), None),
         };
-        all.push(Watched { rules: vec![rule], shifts, silent });
+        let silent = silent.or_else(|| shifts.is_empty().then_some(NOTHING_WORSE));
+        all.push(Watched { rules: vec![rule], shifts, info, silent });
     }
     if chosen.len() > 1 {
-        let mut union: Vec<(Shift, bool)> = Vec::new();
-        for (shift, _) in all.iter().flat_map(|w| &w.shifts) {
-            // Another rule may read more of a shift than its channel: no bound.
-            if !union.iter().any(|(known, _)| known == shift) {
-                union.push((*shift, false));
+        let mut union: Vec<Shift> = Vec::new();
+        let mut info = Info::default();
+        for watched in &all {
+            info = info.with(watched.info);
+            for shift in &watched.shifts {
+                if !union.contains(shift) {
+                    union.push(*shift);
+                }
             }
         }
-        all.push(Watched { rules: chosen, shifts: union, silent: None });
+        all.push(Watched { rules: chosen, shifts: union, info, silent: None });
     }
     Ok(all)
 }
+
+/// Why a rule has no sizes of a kind that it reads.
+const NOTHING_WORSE: &str = "no size that is tried is worse than what was said to be healthy";
 
 /// The policy with signals that no watched rule reads replaced by a coin that never shows heads: they cost time and decide
 /// nothing here.
@@ -379,32 +432,55 @@ fn without_unread(policy: &PolicyConfig, watched: &[Watched]) -> PolicyConfig {
 }
 
 /// One rollout of one seed: without a shift, and forked at its change point.
-fn one(frame: &Frame<'_>, watched: &[Watched], shifts: &[Shift], seed: u64, change: usize) -> Seen {
+fn one(frame: &Frame<'_>, asked: &Asked, seed: u64, change: usize) -> Seen {
+    let bench = &frame.bench;
+    let watched = &asked.watched;
     let seed = Seed(seed);
-    let tape = Tape::new(&frame.bench, seed);
-    let mut run = Rollout::new(&frame.bench, &tape, seed);
-    let lag = frame.bench.world.telemetry.lag;
-    let scrape = frame.bench.world.telemetry.scrape;
+    let tape = Tape::new(bench, seed);
+    let mut run = Rollout::new(bench, &tape, seed);
+    let scrape = bench.world.telemetry.scrape;
     let at = frame.changes[change];
     let mut null = vec![Null { fired: None, until: frame.ends, counts: Counts::default() }; watched.len()];
-    let mut forks = Vec::new();
-    while run.now() + scrape <= frame.ends {
-        if forks.is_empty() && run.now() + scrape > at {
-            let early: Vec<bool> = null.iter().map(|n| n.fired.is_some()).collect();
-            forks = shifts.iter().map(|shift| fork(frame, watched, &run, *shift, at, &early)).collect();
-        }
+    while run.now() + scrape <= at {
         let fired = run.step();
-        for (null, w) in null.iter_mut().zip(watched).filter(|(null, _)| null.fired.is_none()) {
-            null.counts = run.counts;
-            if fires(w, &fired) {
-                null.fired = Some(run.now() + lag);
-                null.until = run.now();
-            }
-        }
+        note(&mut null, watched, &run, &fired);
+    }
+    let early: Vec<bool> = null.iter().map(|n| n.fired.is_some()).collect();
+    let forks = asked.shifts.iter().map(|shift| fork(frame, watched, &run, *shift, at, &early)).collect();
+    run.change(at, None);
+    let mut still: Vec<Fork> = early.iter().map(|early| Fork::new(*early)).collect();
+    let mut bad = Vec::new();
+    while run.now() + scrape <= frame.ends {
+        let fired = run.step();
+        bad.push(run.since.bad);
+        note(&mut null, watched, &run, &fired);
+        watch(&mut still, watched, &run, &fired, at, bad.len());
     }
     // The last scrape before the end is where the watch ended.
     null.iter_mut().filter(|n| n.fired.is_none()).for_each(|n| n.until = run.now());
-    Seen { change, null, forks }
+    Seen { change, null, still, bad, forks, came: evidence::came(bench, &tape, at, frame.within) }
+}
+
+/// Notes who has fired for the first time, and what was watched until then.
+fn note(null: &mut [Null], watched: &[Watched], run: &Rollout<'_>, fired: &[RuleId]) {
+    for (null, w) in null.iter_mut().zip(watched).filter(|(null, _)| null.fired.is_none()) {
+        null.counts = run.counts;
+        if fires(w, fired) {
+            null.fired = Some(run.look());
+            null.until = run.now();
+        }
+    }
+}
+
+/// The same from the change on, at the look of that number after it.
+fn watch(found: &mut [Fork], watched: &[Watched], run: &Rollout<'_>, fired: &[RuleId], at: SimTime, look: usize) {
+    let since = run.look().since(at);
+    for (f, w) in found.iter_mut().zip(watched) {
+        if let Fork::Watched { delay: delay @ None, looks, counts } = f {
+            (*counts, *looks) = (run.since, look);
+            *delay = fires(w, fired).then_some(since);
+        }
+    }
 }
 
 fn fires(watched: &Watched, fired: &[RuleId]) -> bool {
@@ -421,131 +497,18 @@ fn fork(
     early: &[bool],
 ) -> Vec<Fork> {
     let mut run = run.clone();
-    run.shift(shift, at);
-    let lag = frame.bench.world.telemetry.lag;
-    let reads = |w: &Watched| w.shifts.iter().any(|(s, _)| *s == shift);
-    let mut found: Vec<Fork> = early
-        .iter()
-        .map(|early| if *early { Fork::Early } else { Fork::Watched { delay: None, counts: Counts::default() } })
-        .collect();
+    run.change(at, Some(shift));
+    let mut found: Vec<Fork> = early.iter().map(|early| Fork::new(*early)).collect();
     let waits = |found: &[Fork]| {
-        found.iter().zip(watched).any(|(f, w)| reads(w) && matches!(f, Fork::Watched { delay: None, .. }))
+        let open =
+            |(f, w): (&Fork, &Watched)| w.shifts.contains(&shift) && matches!(f, Fork::Watched { delay: None, .. });
+        found.iter().zip(watched).any(open)
     };
-    let scrape = frame.bench.world.telemetry.scrape;
-    while waits(&found) && run.now() + scrape + lag <= at + frame.within {
+    let mut look = 0;
+    while waits(&found) && run.look() + frame.bench.world.telemetry.scrape <= at + frame.within {
         let fired = run.step();
-        let since = (run.now() + lag).since(at);
-        for (f, w) in found.iter_mut().zip(watched) {
-            if let Fork::Watched { delay: delay @ None, counts } = f {
-                *counts = run.counts;
-                *delay = fires(w, &fired).then_some(since);
-            }
-        }
+        look += 1;
+        watch(&mut found, watched, &run, &fired, at, look);
     }
     found
-}
-
-/// What one rule finds, of all rollouts.
-fn rule(frame: &Frame<'_>, watched: &Watched, place: usize, shifts: &[Shift], seen: &[Seen]) -> RulePower {
-    let plan = frame.bench.plan;
-    let whole = watched.rules.len() > 1;
-    let first = &plan.policy.rules[watched.rules[0]];
-    let (alarms, exposed) = alarms(frame, place, seen);
-    let row = |&(shift, alone): &(Shift, bool)| {
-        let of = shifts.iter().position(|s| *s == shift)?;
-        let forks = seen.iter().map(|s| (s.change, s.forks.get(of).map_or(Fork::Early, |by_rule| by_rule[place])));
-        Some(self::row(frame, shift, alone, &forks.collect::<Vec<_>>(), (&alarms, exposed, frame.rate(seen))))
-    };
-    RulePower {
-        rule: if whole { "any of them".to_owned() } else { first.name.clone() },
-        text: if whole { "the policy as a whole: the first rule that fires".to_owned() } else { first.text.clone() },
-        then: watched.rules.iter().map(|i| plan.policy.rules[*i].then).max().unwrap_or(Verdict::Alert),
-        silent: watched.silent.map(str::to_owned),
-        rows: watched.shifts.iter().filter_map(row).collect(),
-        alarms,
-    }
-}
-
-/// First alarms without a shift, and canary requests until then.
-fn alarms(frame: &Frame<'_>, place: usize, seen: &[Seen]) -> (FalseAlarms, Counts) {
-    let (mut events, mut in_stage, mut rollouts, mut days) = (0, 0, 0, 0.0);
-    let mut counts = Counts::default();
-    for null in seen.iter().map(|s| &s.null[place]) {
-        // Before the stage it had its say in another one.
-        if null.fired.is_some_and(|at| at <= frame.begins) {
-            continue;
-        }
-        rollouts += 1;
-        events += u64::from(null.fired.is_some());
-        in_stage += u64::from(null.fired.is_some_and(|at| at.since(frame.begins) <= frame.lasts));
-        days += null.until.since(frame.begins).as_secs_f64() / 86_400.0;
-        counts.ended += null.counts.ended;
-        counts.labelled += null.counts.labelled;
-        counts.bad += null.counts.bad;
-    }
-    let rate = |events: u64, exposure: f64| {
-        let interval = poisson_rate(events, exposure, 0.95);
-        (events as f64 / exposure, interval.unwrap_or(crate::stats::Interval { low: 0.0, high: f64::INFINITY }))
-    };
-    let alarms = FalseAlarms {
-        events,
-        rollouts,
-        days,
-        per_day: rate(events, days),
-        per_rollout: rate(in_stage, rollouts as f64),
-        requests: counts.ended,
-    };
-    (alarms, counts)
-}
-
-/// One size of shift.
-fn row(
-    frame: &Frame<'_>,
-    shift: Shift,
-    alone: bool,
-    forks: &[(usize, Fork)],
-    (alarms, exposed, rate): (&FalseAlarms, Counts, f64),
-) -> Row {
-    let plan = frame.bench.plan;
-    // A label's observations are counted apart: the others tell nothing of it.
-    let observed = |counts: &Counts| if matches!(shift, Shift::Wrong(_)) { counts.labelled } else { counts.ended };
-    let mut delays: Vec<f64> = Vec::new();
-    let mut bad = 0.0;
-    let mut by_change = vec![(0.0, 0_u64); frame.changes.len()];
-    let lag = frame.bench.world.telemetry.lag.as_secs_f64();
-    for (change, fork) in forks {
-        let Fork::Watched { delay, counts } = fork else { continue };
-        let delay = delay.map_or(f64::INFINITY, Span::as_secs_f64);
-        delays.push(delay);
-        // The scrape that told came a lag before the look.
-        let told = delay.min(frame.within.as_secs_f64());
-        let usual = counts.ended as f64 * exposed.bad as f64 / (exposed.ended as f64).max(1.0);
-        bad += (counts.bad as f64 - usual) * told / (told - lag).max(1e-3);
-        by_change[*change].0 += observed(counts) as f64;
-        by_change[*change].1 += 1;
-    }
-    delays.sort_by(f64::total_cmp);
-    let trials = delays.len() as u64;
-    let found = delays.iter().filter(|d| d.is_finite()).count() as u64;
-    let quantile = |q: f64| quantile_by(&delays, q, Method::InvertedCdf).filter(|d| d.is_finite());
-    let means = by_change.iter().filter(|(_, n)| *n > 0).map(|(sum, n)| sum / *n as f64);
-    let observations = means.fold(0.0, f64::max);
-    let per_second = rate * observed(&exposed) as f64 / (exposed.ended as f64).max(1.0);
-    let known = bound::Known { exposed: observed(&exposed), alarms: alarms.events, per_second, observations };
-    let bound = if alone && trials > 0 { bound::of(&frame.bench, shift, &known) } else { Bound::None };
-    Row {
-        kind: shift.kind(),
-        size: shift.size(),
-        words: shift.words(plan, frame.bench.healthy, &frame.features),
-        trials,
-        found,
-        share: wilson(found, trials, 0.95).unwrap_or(crate::stats::Interval { low: 0.0, high: 1.0 }),
-        median_s: quantile(0.5),
-        p90_s: quantile(0.9),
-        bad: (bad / (trials as f64).max(1.0)).max(0.0),
-        observations,
-        censored: found < trials,
-        delays_s: delays,
-        bound,
-    }
 }

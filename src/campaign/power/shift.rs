@@ -1,4 +1,4 @@
-//! Owns shifts of the canary: which kinds a rule's signals read, in which sizes, and what is known of their likelihoods.
+//! Owns shifts of the canary: which kinds a rule's signals read, in which sizes, and what else they read that tells of them.
 
 use crate::control::config::{PolicyConfig, Rule};
 use crate::detect::channel::Channel;
@@ -6,9 +6,6 @@ use crate::detect::config::{Columns, Defect, Quality, SignalKind};
 use crate::id::OutcomeId;
 use crate::plan::Plan;
 use crate::report::power::Kind;
-use crate::stats::oracle;
-use crate::world::config::Payload;
-use crate::world::distribution::Distribution;
 
 /// What happens to the canary from a change on, and to nobody else.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,37 +90,6 @@ impl Shift {
             Self::Outcome { of, factor } => format!("{} × {}", plan.names.outcome(of), figure(factor)),
         }
     }
-
-    /// The likelihoods of one canary observation without and with it, where they are known and observations are independent:
-    /// what every rule that reads this channel alone is bound by.
-    pub(super) fn likelihoods(self, plan: &Plan, healthy: Healthy) -> Option<oracle::Shift> {
-        let world = &plan.world;
-        let version = &world.versions[plan.rollout.to.index()];
-        match self {
-            Self::Latency(multiplier) => match version.service.as_ref().unwrap_or(&world.fleet.service) {
-                Distribution::Lognormal { sigma, .. } if *sigma > 0.0 => {
-                    Some(oracle::Shift::Lognormal { sigma_log: *sigma, multiplier })
-                }
-                _ => None,
-            },
-            Self::Failure(p1) => Some(oracle::Shift::Bernoulli { p0: healthy.failure_rate, p1 }),
-            Self::Wrong(p1) => Some(oracle::Shift::Bernoulli { p0: healthy.wrong_rate, p1 }),
-            Self::Feature { by, .. } => {
-                let normal = |s: &crate::world::config::Source| matches!(s.payload, Payload::Normal { .. });
-                world.sources.iter().all(normal).then_some(oracle::Shift::Gaussian { delta: by })
-            }
-            Self::Outcome { of, factor } => {
-                let mut sources = world.sources.iter();
-                let (Some(source), None) = (sources.next(), sources.next()) else { return None };
-                let outcome = source.outcomes.iter().find(|o| o.id == of && o.amount.is_none())?;
-                let (answered, wrong) = (1.0 - healthy.failure_rate, healthy.wrong_rate);
-                let p0 = answered * (outcome.right * (1.0 - wrong) + outcome.wrong * wrong)
-                    + healthy.failure_rate * outcome.failed;
-                Some(oracle::Shift::Bernoulli { p0, p1: p0 * factor })
-            }
-            Self::Score(_) | Self::Missing { .. } => None,
-        }
-    }
 }
 
 /// Three or four significant digits, without zeros behind.
@@ -132,87 +98,115 @@ fn figure(x: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// What a signal reads.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Reads {
-    /// Something that a kind of shift moves, by its first size.
-    Moved(Shift),
-    /// Nothing that is predicted here.
-    Nothing(&'static str),
+/// What signals read beyond times and failures. Latency, failures and what is missing are drawn apart from all else, so that
+/// who reads more knows no more of them; scores, features, truth and outcomes hang together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Info {
+    pub(super) score: bool,
+    /// Features, or the segments of users, which go with them.
+    pub(super) features: bool,
+    pub(super) labels: bool,
+    pub(super) outcomes: bool,
 }
 
-/// What a signal reads, and whether it reads only the channel that moves, as its likelihoods have it.
-fn reads(kind: &SignalKind) -> (Reads, bool) {
-    let feature = |column: usize| Reads::Moved(Shift::Feature { column, by: 0.0 });
-    let (latency, failure) = (Reads::Moved(Shift::Latency(1.0)), Reads::Moved(Shift::Failure(0.0)));
-    let (wrong, score) = (Reads::Moved(Shift::Wrong(0.0)), Reads::Moved(Shift::Score(0.0)));
+impl Info {
+    pub(super) const SCORE: Self = Self { score: true, features: false, labels: false, outcomes: false };
+    pub(super) const FEATURES: Self = Self { score: false, features: true, labels: false, outcomes: false };
+    pub(super) const LABELS: Self = Self { score: false, features: false, labels: true, outcomes: false };
+    pub(super) const OUTCOMES: Self = Self { score: false, features: false, labels: false, outcomes: true };
+
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self {
+            score: self.score || other.score,
+            features: self.features || other.features,
+            labels: self.labels || other.labels,
+            outcomes: self.outcomes || other.outcomes,
+        }
+    }
+
+    /// Only this and nothing else of what hangs together.
+    pub(super) fn only_features(self) -> bool {
+        self == Self::FEATURES
+    }
+
+    pub(super) fn only_labels(self) -> bool {
+        self == Self::LABELS
+    }
+
+    pub(super) fn only_outcomes(self) -> bool {
+        self == Self::OUTCOMES
+    }
+}
+
+/// The kinds of shift that a signal reads (without sizes), what it reads in all, and, where it reads no shift, why.
+fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
+    let nothing = |info: Info, why: &'static str| (Vec::new(), info, why);
+    let moved = |shift: Shift, info: Info| (vec![shift], info, "");
+    let times = Info::default();
+    let columns = |of: &Columns| match of {
+        Columns::Score => moved(Shift::Score(0.0), Info::SCORE),
+        Columns::Feature(column) => moved(Shift::Feature { column: *column, by: 0.0 }, Info::FEATURES),
+        Columns::Features => moved(Shift::Feature { column: 0, by: 0.0 }, Info::FEATURES),
+        Columns::All => moved(Shift::Feature { column: 0, by: 0.0 }, Info::FEATURES.with(Info::SCORE)),
+    };
     match kind {
-        SignalKind::LatencyQuantile { .. } => (latency, true),
-        SignalKind::ErrorRate { .. } => (failure, true),
-        SignalKind::BurnRate(burn) if burn.slower_than.is_some() => (latency, true),
-        SignalKind::BurnRate(_) => (failure, true),
-        SignalKind::Saturation { .. } => (Reads::Nothing("it reads gauges of replicas, which only a plant has"), false),
+        SignalKind::LatencyQuantile { .. } => moved(Shift::Latency(1.0), times),
+        SignalKind::ErrorRate { .. } => moved(Shift::Failure(0.0), times),
+        SignalKind::BurnRate(burn) if burn.slower_than.is_some() => {
+            (vec![Shift::Latency(1.0), Shift::Failure(0.0)], times, "")
+        }
+        SignalKind::BurnRate(_) => moved(Shift::Failure(0.0), times),
+        SignalKind::Saturation { .. } => nothing(times, "it reads gauges of replicas, which only a plant has"),
         SignalKind::DataQuality(quality) => match (quality.defect, &quality.of) {
-            (Defect::Missing, Columns::Feature(column)) => {
-                (Reads::Moved(Shift::Missing { column: *column, share: 0.0 }), false)
+            (Defect::Missing, Columns::Score) => nothing(Info::SCORE, "it reads a defect that no shift here brings"),
+            (Defect::Missing, of) => {
+                let column = if let Columns::Feature(column) = of { *column } else { 0 };
+                moved(Shift::Missing { column, share: 0.0 }, columns(of).1)
             }
-            (Defect::Missing, Columns::Features | Columns::All) => {
-                (Reads::Moved(Shift::Missing { column: 0, share: 0.0 }), false)
-            }
-            (Defect::OutOfRange, of) => (column(of, feature, score), true),
-            _ => (Reads::Nothing("it reads a defect that no shift here brings"), false),
+            (Defect::OutOfRange, of) => columns(of),
+            (_, of) => nothing(columns(of).1, "it reads a defect that no shift here brings"),
         },
         // Which score goes with which label tells more than how many are wrong.
-        SignalKind::Labelled { measure, .. } => (wrong, *measure == Quality::Accuracy),
-        SignalKind::Estimate { .. } => (score, true),
+        SignalKind::Labelled { measure: Quality::Accuracy, .. } => moved(Shift::Wrong(0.0), Info::LABELS),
+        SignalKind::Labelled { .. } => moved(Shift::Wrong(0.0), Info::LABELS.with(Info::SCORE)),
+        SignalKind::Estimate { .. } => moved(Shift::Score(0.0), Info::SCORE),
         SignalKind::Fairness(_) => {
-            (Reads::Nothing("it compares groups of users, and a shift here is the same for all"), false)
+            let all = Info::SCORE.with(Info::LABELS).with(Info::FEATURES);
+            nothing(all, "it compares groups of users, and a shift here is the same for all")
         }
-        SignalKind::Outcome { of, .. } => (Reads::Moved(Shift::Outcome { of: *of, factor: 1.0 }), true),
-        SignalKind::Comparison(c) => (column(&c.of, feature, score), true),
+        SignalKind::Outcome { of, .. } => moved(Shift::Outcome { of: *of, factor: 1.0 }, Info::OUTCOMES),
+        SignalKind::Comparison(c) => columns(&c.of),
         SignalKind::Sequence(s) => match s.of {
-            Channel::Score | Channel::Confidence => (score, true),
-            Channel::Feature(i) => (feature(i), true),
-            Channel::Latency => (latency, true),
-            Channel::Failure => (failure, true),
-            Channel::Wrong { .. } => (wrong, true),
-            Channel::AbsoluteError | Channel::SquaredError => (wrong, false),
-            Channel::Outcome(of) => (Reads::Moved(Shift::Outcome { of, factor: 1.0 }), true),
+            Channel::Score | Channel::Confidence => moved(Shift::Score(0.0), Info::SCORE),
+            Channel::Feature(i) => moved(Shift::Feature { column: i, by: 0.0 }, Info::FEATURES),
+            Channel::Latency => moved(Shift::Latency(1.0), times),
+            Channel::Failure => moved(Shift::Failure(0.0), times),
+            Channel::Wrong { .. } => moved(Shift::Wrong(0.0), Info::LABELS),
+            Channel::AbsoluteError | Channel::SquaredError => moved(Shift::Wrong(0.0), Info::LABELS.with(Info::SCORE)),
+            Channel::Outcome(of) => moved(Shift::Outcome { of, factor: 1.0 }, Info::OUTCOMES),
         },
-        SignalKind::Coin { .. } => (Reads::Nothing("a coin reads nothing"), false),
+        SignalKind::Coin { .. } => nothing(times, "a coin reads nothing"),
     }
 }
 
-fn column(of: &Columns, feature: impl Fn(usize) -> Reads, score: Reads) -> Reads {
-    match of {
-        Columns::Score => score,
-        Columns::Feature(i) => feature(*i),
-        Columns::Features | Columns::All => feature(0),
-    }
-}
-
-/// The kinds of shift that a rule's signals read (without sizes), and whether all its signals read that one channel alone; or
-/// why there are none.
-pub(super) fn of_rule(policy: &PolicyConfig, rule: &Rule) -> Result<(Vec<Shift>, bool), &'static str> {
+/// The kinds of shift that a rule's signals read (without sizes), or why there are none, and all that they read.
+pub(super) fn of_rule(policy: &PolicyConfig, rule: &Rule) -> (Result<Vec<Shift>, &'static str>, Info) {
     let fields = [&rule.when.left, &rule.when.right].into_iter().filter_map(|o| o.value);
     let signals = fields.filter_map(|field| policy.signals.get(field.signal.index()));
-    let (mut shifts, mut alone, mut why) = (Vec::new(), true, "it reads no signal");
+    let (mut shifts, mut info, mut why) = (Vec::new(), Info::default(), "it reads no signal");
     for signal in signals {
-        match reads(&signal.kind) {
-            (Reads::Moved(shift), only) => {
-                alone &= only;
-                if !shifts.contains(&shift) {
-                    shifts.push(shift);
-                }
-            }
-            (Reads::Nothing(reason), _) => {
-                alone = false;
-                why = reason;
+        let (moved, more, reason) = reads(&signal.kind);
+        info = info.with(more);
+        if moved.is_empty() {
+            why = reason;
+        }
+        for shift in moved {
+            if !shifts.contains(&shift) {
+                shifts.push(shift);
             }
         }
     }
-    alone &= shifts.len() == 1;
-    if shifts.is_empty() { Err(why) } else { Ok((shifts, alone)) }
+    (if shifts.is_empty() { Err(why) } else { Ok(shifts) }, info)
 }
 
 /// The sizes of a kind that are tried.

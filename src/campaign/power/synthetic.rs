@@ -1,8 +1,9 @@
 //! Owns synthetic telemetry: what the telemetry pipeline would make of a scenario's traffic if its models answered as assumed,
 //! fed to a policy's own judge. No inference, no plant.
 //!
-//! Arrivals, features, users, truth, label delays and service draws are the scenario's own ([`crate::world::traffic`]), and so
-//! are the router's split, scrapes, lag, losses, label and outcome delays ([`Telemetry`]). Assumed are
+//! Arrivals and surges, features, users, truth, label delays and service draws are the scenario's own
+//! ([`crate::world::traffic`]), and so are the router's split, scrapes, lag, losses, label and outcome delays ([`Telemetry`]). Of
+//! a bad release the clean twin's service time is taken: a canary without a shift is well. Assumed are
 //!
 //! - **queues**: all slots of a version stand behind one queue, first come first served, without a limit; who waits longer than
 //!   the timeout gets no answer, and a slot works on what its user has given up;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 pub(super) struct Bench<'p> {
     pub(super) plan: &'p Plan,
     pub(super) policy: Arc<PolicyConfig>,
-    /// The plant without faults, its horizon where the analysis ends.
+    /// The plant without faults but surges and with what should have shipped, its horizon where the analysis ends.
     pub(super) world: Arc<WorldConfig>,
     /// When the canary gets which weight, and with how many slots.
     pub(super) stages: Vec<(SimTime, Weight, usize)>,
@@ -46,13 +47,26 @@ pub(super) struct Bench<'p> {
     pub(super) spreads: Vec<Vec<f64>>,
 }
 
+impl Bench<'_> {
+    /// The canary gets its weight and the baseline the rest.
+    fn set(&self, router: &mut Router, weight: Weight) {
+        let rollout = &self.plan.rollout;
+        router.set(&[(rollout.from, weight.rest()), (rollout.to, weight)]);
+    }
+
+    /// When the stage that is looked at has its weight.
+    pub(super) fn in_force(&self) -> SimTime {
+        self.stages.last().map_or(SimTime::ZERO, |(at, ..)| *at)
+    }
+}
+
 /// How a source's requests are scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scores {
     /// Half the distance between the classes, in standard deviations within a class.
     pub(super) d: f64,
     /// ln(pi / (1 - pi)) of the share of ones.
-    logit: f64,
+    pub(super) logit: f64,
     /// Share of ones.
     pub(super) ones: f64,
     /// Standard deviation of `z` over both classes.
@@ -79,8 +93,33 @@ impl Scores {
         Self { d, logit, ones, spread: (1.0 + 4.0 * d * d * ones * (1.0 - ones)).sqrt(), wrong: wrong(d) }
     }
 
-    fn score(&self, z: f64) -> f32 {
+    pub(super) fn score(&self, z: f64) -> f32 {
         (1.0 / (1.0 + libm::exp(-2.0 * self.d * z - self.logit))) as f32
+    }
+
+    /// Whether a score from `z` stands for the class that is true.
+    pub(super) fn is_right(&self, z: f64, truth: f32) -> bool {
+        (self.score(z) >= 0.5) == (truth >= 0.5)
+    }
+
+    /// Where one minus the score comes from.
+    pub(super) fn flipped(&self, z: f64) -> f64 {
+        -z - self.logit / self.d
+    }
+
+    /// The share of right answers that are turned round so that `rate` are wrong in all.
+    pub(super) fn turned(&self, rate: f64) -> f64 {
+        (rate - self.wrong) / (1.0 - self.wrong)
+    }
+
+    /// Where an answer's score comes from: a standard normal `z` and a uniform by which right answers are turned round.
+    pub(super) fn deviate(&self, z: f64, turned: f64, truth: f32, shift: Option<Shift>) -> f64 {
+        let z = z + if truth >= 0.5 { self.d } else { -self.d };
+        match shift {
+            Some(Shift::Score(by)) => z + by * self.spread,
+            Some(Shift::Wrong(rate)) if self.is_right(z, truth) && turned < self.turned(rate) => self.flipped(z),
+            _ => z,
+        }
     }
 }
 
@@ -118,14 +157,16 @@ pub(super) fn spreads(source: &Source) -> Vec<f64> {
 
 /// One request: where it stands in its source, and what it is dealt beyond that.
 #[derive(Debug, Clone, Copy)]
-struct Request {
-    arrived: SimTime,
+pub(super) struct Request {
+    pub(super) arrived: SimTime,
     source: u16,
+    /// The declared source whose schema it has: another one for what a surge adds.
+    pub(super) schema: SourceId,
     ordinal: u64,
     /// Uniforms: whether it fails, whether a right answer is made wrong, whether a value is missing.
-    luck: [f64; 3],
+    pub(super) luck: [f64; 3],
     /// A standard normal.
-    z: f64,
+    pub(super) z: f64,
 }
 
 /// Words of the analysis' own stream that belong to one request.
@@ -141,9 +182,9 @@ pub(super) struct Tape {
 impl Tape {
     /// Draws the requests of a seed.
     pub(super) fn new(bench: &Bench<'_>, seed: Seed) -> Self {
-        let faults = Faults::new(&bench.world, &Vec::new(), seed);
+        let faults = Faults::new(&bench.world, &vec![true; bench.world.faults.len()], seed);
         let (mut blocks, mut requests) = (Vec::new(), Vec::new());
-        for (source, (name, _, mut stream)) in streams(&faults, seed).into_iter().enumerate() {
+        for (source, (name, schema, mut stream)) in streams(&faults, seed).into_iter().enumerate() {
             let mut luck = Stream::named(seed, &format!("power/source/{name}"), "answers");
             let mut of_source = Vec::new();
             while let Some(block) = stream.next_block() {
@@ -152,7 +193,8 @@ impl Tape {
                 for (ordinal, &arrived) in (block.first..).zip(live) {
                     let [a, b, c, z] = [(); WORDS as usize].map(|()| unit(luck.word()));
                     let z = normal::quantile(z);
-                    requests.push(Request { arrived, source: source as u16, ordinal, luck: [a, b, c], z });
+                    let source = source as u16;
+                    requests.push(Request { arrived, source, schema, ordinal, luck: [a, b, c], z });
                 }
                 of_source.push(block);
             }
@@ -162,30 +204,58 @@ impl Tape {
         Self { blocks, requests }
     }
 
+    /// The canary's requests from `at` on, in order.
+    pub(super) fn canary(&self, bench: &Bench<'_>, at: SimTime) -> Vec<&Request> {
+        let mut router = Router::new(bench.world.versions.len(), bench.world.initial);
+        let mut stages = bench.stages.iter().peekable();
+        let first = self.requests.partition_point(|r| r.arrived < at);
+        let mut chosen = Vec::new();
+        for request in &self.requests[first..] {
+            while let Some((_, weight, _)) = stages.next_if(|(at, ..)| *at <= request.arrived) {
+                bench.set(&mut router, *weight);
+            }
+            let (block, slot) = self.row(request);
+            if router.version(block.route[slot]) == bench.plan.rollout.to {
+                chosen.push(request);
+            }
+        }
+        chosen
+    }
+
     /// A request's block and its row there.
-    fn row(&self, request: &Request) -> (&Block, usize) {
+    pub(super) fn row(&self, request: &Request) -> (&Block, usize) {
         (&self.blocks[usize::from(request.source)][request.ordinal as usize / BLOCK], request.ordinal as usize % BLOCK)
     }
 }
 
-/// A request in service: its place on the tape, whether the canary has it, how it will end, and whether the shift has it.
+/// A request in service: its place on the tape, whether the canary has it, how it will end, whether it came since the stage
+/// had its weight, and since the change.
 #[derive(Debug, Clone, Copy)]
 struct Open {
     place: usize,
     canary: bool,
     outcome: Outcome,
-    shifted: bool,
+    in_stage: bool,
+    since: bool,
 }
 
-/// Canary requests so far.
+/// Canary requests that have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
-    /// Ended.
+    /// All.
     pub(super) ended: u64,
     /// Of them, answered ones whose label is known some day.
     pub(super) labelled: u64,
-    /// Of those ended, bad ones.
+    /// Of all, bad ones.
     pub(super) bad: u64,
+}
+
+impl Counts {
+    fn add(&mut self, labelled: bool, bad: bool) {
+        self.ended += 1;
+        self.labelled += u64::from(labelled);
+        self.bad += u64::from(bad);
+    }
 }
 
 /// One synthetic rollout under way. Plain data: cloned, it continues the same way.
@@ -204,14 +274,17 @@ pub(super) struct Rollout<'a> {
     slots: [BinaryHeap<Reverse<SimTime>>; 2],
     canary_slots: usize,
     open: BTreeMap<(SimTime, u16, u64), Open>,
-    /// The shift, and when it comes.
-    shift: Option<(Shift, SimTime)>,
+    /// The shift, if one comes, and when the change is: also where nothing changes, for comparison.
+    shift: Option<Shift>,
+    change: SimTime,
     /// Draws whether an outcome is lost to the shift.
     lost: Stream,
     /// A row of features that the shift has changed.
     row: Block,
-    /// Of the canary since it began, or since the shift: then only requests that came after it.
+    /// Canary requests that came since the stage had its weight.
     pub(super) counts: Counts,
+    /// Canary requests that came since the change.
+    pub(super) since: Counts,
 }
 
 impl<'a> Rollout<'a> {
@@ -244,9 +317,11 @@ impl<'a> Rollout<'a> {
             canary_slots: 0,
             open: BTreeMap::new(),
             shift: None,
+            change: SimTime::NEVER,
             lost: Stream::named(seed, "power", "lost outcomes"),
             row,
             counts: Counts::default(),
+            since: Counts::default(),
         }
     }
 
@@ -255,10 +330,14 @@ impl<'a> Rollout<'a> {
         SimTime(self.bench.world.telemetry.scrape.0.saturating_mul(self.scrapes))
     }
 
-    /// From now on the canary is shifted for requests that come at `at` or later; `at` is not before the last scrape.
-    pub(super) fn shift(&mut self, shift: Shift, at: SimTime) {
-        self.shift = Some((shift, at));
-        self.counts = Counts::default();
+    /// When the last scrape is looked at.
+    pub(super) fn look(&self) -> SimTime {
+        self.now() + self.bench.world.telemetry.lag
+    }
+
+    /// The canary changes, or nothing does, for requests that come at `at` or later; `at` is not before the last scrape.
+    pub(super) fn change(&mut self, at: SimTime, shift: Option<Shift>) {
+        (self.shift, self.change) = (shift, at);
     }
 
     /// Goes on to the next scrape and looks at it; the rules that fire.
@@ -281,8 +360,7 @@ impl<'a> Rollout<'a> {
     fn arrive(&mut self, request: &Request) {
         let bench = self.bench;
         while let Some(&(_, weight, slots)) = bench.stages.get(self.stage).filter(|(at, ..)| *at <= request.arrived) {
-            let rollout = &bench.plan.rollout;
-            self.router.set(&[(rollout.from, weight.rest()), (rollout.to, weight)]);
+            bench.set(&mut self.router, weight);
             let more = slots.saturating_sub(self.canary_slots);
             self.slots[1].extend(std::iter::repeat_n(Reverse(SimTime::ZERO), more));
             self.canary_slots += more;
@@ -291,7 +369,8 @@ impl<'a> Rollout<'a> {
         let (block, slot) = self.tape.row(request);
         let version = self.router.version(block.route[slot]);
         let canary = version == bench.plan.rollout.to;
-        let shift = self.shift.filter(|(_, at)| canary && request.arrived >= *at).map(|(shift, _)| shift);
+        let since = canary && request.arrived >= self.change;
+        let shift = self.shift.filter(|_| since);
         let fleet = &bench.world.fleet;
         let law = bench.world.versions[version.index()].service.as_ref().unwrap_or(&fleet.service);
         let mut service = law.at(block.service[slot]);
@@ -316,7 +395,8 @@ impl<'a> Rollout<'a> {
                 done => (done, Outcome::Answered),
             }
         };
-        let open = Open { place: self.next, canary, outcome, shifted: shift.is_some() };
+        let in_stage = canary && request.arrived >= bench.in_force();
+        let open = Open { place: self.next, canary, outcome, in_stage, since };
         self.open.insert((ended, request.source, request.ordinal), open);
     }
 
@@ -324,12 +404,13 @@ impl<'a> Rollout<'a> {
         let (bench, tape) = (self.bench, self.tape);
         let request = tape.requests[open.place];
         let (block, slot) = tape.row(&request);
-        let scores = &bench.scores[usize::from(request.source)];
+        let scores = &bench.scores[request.schema.index()];
         let truth = block.truth[slot];
-        let shift = self.shift.filter(|_| open.shifted).map(|(shift, _)| shift);
+        let shift = self.shift.filter(|_| open.since);
         let rollout = &bench.plan.rollout;
         let answered = open.outcome.is_answered();
-        let score = if answered { answer(scores, &request, truth, shift) } else { f32::NAN };
+        let score = || scores.score(scores.deviate(request.z, request.luck[1], truth, shift));
+        let score = if answered { score() } else { f32::NAN };
         let end = RequestEnd {
             request: RequestId { source: SourceId(request.source), ordinal: request.ordinal, attempt: 0 },
             version: if open.canary { rollout.to } else { rollout.from },
@@ -347,7 +428,7 @@ impl<'a> Rollout<'a> {
         if answered {
             match shift {
                 Some(Shift::Feature { column, by }) => {
-                    let by = by * bench.spreads[usize::from(request.source)].get(column).copied().unwrap_or(1.0);
+                    let by = by * bench.spreads[request.schema.index()].get(column).copied().unwrap_or(1.0);
                     self.log(&end, block, slot, column, |x| (f64::from(x) + by) as f32);
                 }
                 Some(Shift::Missing { column, share }) if request.luck[2] < share => {
@@ -359,10 +440,12 @@ impl<'a> Rollout<'a> {
                 self.telemetry.await_label(&end, label);
             }
         }
-        if open.canary && (self.shift.is_none() || open.shifted) {
-            self.counts.ended += 1;
-            self.counts.labelled += u64::from(answered && label != NO_LABEL);
-            self.counts.bad += u64::from(bench.plan.objective.judge(&end).any());
+        let (labelled, bad) = (answered && label != NO_LABEL, bench.plan.objective.judge(&end).any());
+        if open.in_stage {
+            self.counts.add(labelled, bad);
+        }
+        if open.since {
+            self.since.add(labelled, bad);
         }
     }
 
@@ -404,34 +487,15 @@ impl<'a> Rollout<'a> {
 
     /// Takes outcomes of the canary away, by the shift: of requests that ended since it came.
     fn lose_outcomes(&mut self, input: &mut Input) {
-        let Some((Shift::Outcome { of, factor }, at)) = self.shift else { return };
+        let Some(Shift::Outcome { of, factor }) = self.shift else { return };
         let Input::Outcomes(batch) = input else { return };
         if batch.outcome != of || batch.version != self.bench.plan.rollout.to {
             return;
         }
         for (ended, value) in batch.ended.iter().zip(&mut batch.values) {
-            if *ended >= at && *value != 0.0 && self.lost.uniform32() >= factor {
+            if *ended >= self.change && *value != 0.0 && self.lost.uniform32() >= factor {
                 *value = 0.0;
             }
         }
-    }
-}
-
-/// The score of an answer.
-fn answer(scores: &Scores, request: &Request, truth: f32, shift: Option<Shift>) -> f32 {
-    let side = if truth >= 0.5 { scores.d } else { -scores.d };
-    let moved = match shift {
-        Some(Shift::Score(by)) => by * scores.spread,
-        _ => 0.0,
-    };
-    let score = scores.score(side + request.z + moved);
-    match shift {
-        // Some of the right answers are turned round, so that so many are wrong in all.
-        Some(Shift::Wrong(rate)) => {
-            let right = (score >= 0.5) == (truth >= 0.5);
-            let turned = (rate - scores.wrong) / (1.0 - scores.wrong);
-            if right && request.luck[1] < turned { 1.0 - score } else { score }
-        }
-        _ => score,
     }
 }

@@ -4,8 +4,8 @@
 //! A rule's name stands at its line and its marker differs in shape, so that colour is not all that tells rules apart; where
 //! fewer than half were found, the mark stands on the row *not found*.
 
-use super::{after, rate, telemetry, traffic};
-use crate::report::power::{Bound, Kind, Power, Row, RulePower};
+use super::{after, false_alarms, rate, telemetry, traffic};
+use crate::report::power::{Kind, Power, Row, RulePower};
 use crate::report::render::canvas::{self, Anchor, Canvas, DrawError, Drawn, Ink, Pen, Picture, Point, Text};
 use crate::report::render::timeline::panels::figure;
 use plotters::backend::DrawingBackend;
@@ -17,10 +17,13 @@ const PLOT: (f64, f64) = (104.0, 830.0);
 /// Where the legend beside a panel begins.
 const WORDS: f64 = 858.0;
 const HEAD: f64 = 154.0;
-/// A panel's plot, and what is between two.
+/// The least height of a panel's plot, what one rule's words beside it take, and what is between two panels.
 const PANEL: f64 = 236.0;
+const ENTRY: f64 = 76.0;
 const BETWEEN: f64 = 100.0;
 const FOOT: f64 = 96.0;
+/// A rule in the list that stands where there is no panel.
+const LISTED: f64 = 64.0;
 /// Room above the plot's scale for what was not found.
 const NEVER: f64 = 34.0;
 const RADIUS: f64 = 5.0;
@@ -100,8 +103,9 @@ impl<'a> Chart<'a> {
 
 impl Picture for Chart<'_> {
     fn size(&self) -> (u32, u32) {
-        let n = self.panels.len().max(1) as f64;
-        (WIDTH, (HEAD + n * PANEL + (n - 1.0) * BETWEEN + FOOT + 60.0) as u32)
+        let panels: f64 = self.panels.iter().map(|panel| panel.height() + BETWEEN).sum();
+        let body = if self.panels.is_empty() { self.listed() } else { panels - BETWEEN + FOOT };
+        (WIDTH, (HEAD + body + 60.0) as u32)
     }
 
     fn paint<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> Drawn {
@@ -123,17 +127,38 @@ impl Picture for Chart<'_> {
         let mut top = HEAD;
         for panel in &self.panels {
             panel.draw(canvas, power, top)?;
-            top += PANEL + BETWEEN;
+            top += panel.height() + BETWEEN;
         }
         if self.panels.is_empty() {
-            canvas.text((LEFT, top), "No rule reads anything that a shift here moves.", Text::plain(16.0))?;
-            top += PANEL + BETWEEN;
+            return self.list(canvas, top);
         }
         self.legend(canvas, top - BETWEEN + 76.0)
     }
 }
 
 impl Chart<'_> {
+    /// The height of the list of rules that stands where there is no panel.
+    fn listed(&self) -> f64 {
+        LISTED * self.power.rules.len() as f64
+    }
+
+    /// What is known of rules of which nothing is predicted.
+    fn list<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, top: f64) -> Drawn {
+        canvas.text((LEFT, top), "No rule reads anything that a shift here moves.", Text::bold(16.0))?;
+        let room = f64::from(WIDTH) - 2.0 * LEFT;
+        for (i, rule) in self.power.rules.iter().enumerate() {
+            let y = top + 34.0 + LISTED * i as f64;
+            let why = rule.silent.as_ref().map_or_else(String::new, |why| format!(" · nothing is predicted: {why}"));
+            canvas.text((LEFT, y), &canvas.fit(&rule.rule, Text::bold(14.0), room), Text::bold(14.0))?;
+            for (line, words) in [&rule.text, &format!("{}{why}", false_alarms(&rule.alarms))].into_iter().enumerate() {
+                let words = canvas.fit(words, Text::plain(13.0), room);
+                let at = (LEFT, y + 18.0 * (line + 1) as f64);
+                canvas.text(at, &words, Text::plain(13.0).ink(Ink::SOFT))?;
+            }
+        }
+        Ok(())
+    }
+
     fn legend<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, y: f64) -> Drawn {
         let pen = |dashed: bool| {
             let pen = Pen::new(WHOLE, 2.0);
@@ -144,7 +169,7 @@ impl Chart<'_> {
         let words = "median delay from the shift to the look at which the rule fires, lag included; the thin line up ends at the 90th percentile";
         canvas.text((LEFT + 44.0, y), words, Text::plain(13.0))?;
         canvas.line(&[(LEFT, y + 18.0), (LEFT + 34.0, y + 18.0)], pen(true))?;
-        let words = "fastest possible: mean delay of the best of all rules with the same rate of false alarms, or (scores) what no rule's median can undercut";
+        let words = "fastest possible: mean delay of the best of all rules with the same rate of false alarms, or what no rule's median can undercut, if that is more";
         canvas.text((LEFT + 44.0, y + 22.0), words, Text::plain(13.0))?;
         let words = format!(
             "“not found”: fewer than half within {}. No dashed line: no bound. No model ran; answers, queues and telemetry are simulated as power.md says.",
@@ -168,7 +193,7 @@ impl Scale {
         let least = rows().filter_map(|r| r.median_s).chain(rows().filter_map(|r| limit(r)));
         let low = least.filter(|x| *x > 0.0).fold(within, f64::min);
         let high = rows().filter_map(|r| limit(r)).fold(within, f64::max);
-        Self { low: low * 0.8, high: high * 1.15, top: top + NEVER, bottom: top + PANEL }
+        Self { low: low * 0.8, high: high * 1.15, top: top + NEVER, bottom: top + panel.height() }
     }
 
     fn y(&self, seconds: f64) -> f64 {
@@ -188,15 +213,18 @@ impl Scale {
     }
 }
 
-/// The fastest possible in seconds.
+/// The fastest possible in seconds: the sharper of the two limits.
 fn limit(row: &Row) -> Option<f64> {
-    match row.bound {
-        Bound::Optimum { seconds, .. } | Bound::NeymanPearson { seconds, .. } => Some(seconds),
-        Bound::None => None,
-    }
+    let both = [row.optimum.map(|best| best.seconds), super::least(row)];
+    both.into_iter().flatten().max_by(f64::total_cmp)
 }
 
 impl Panel<'_> {
+    /// As high as the words beside it need.
+    fn height(&self) -> f64 {
+        PANEL.max(ENTRY * self.lines.len() as f64)
+    }
+
     fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, power: &Power, top: f64) -> Drawn {
         let scale = Scale::of(self, power.setting.within.as_secs_f64(), top);
         let heading = heading(self.kind);
@@ -232,7 +260,7 @@ impl Panel<'_> {
             // Lines that have the same values stand beside each other.
             let aside = (i as f64 - (n - 1.0) / 2.0) * 9.0;
             line.draw(canvas, &scale, never, |size| place(size) + aside)?;
-            let y = top + 14.0 + 76.0 * i as f64;
+            let y = top + 14.0 + ENTRY * i as f64;
             line.name(canvas, y)?;
         }
         Ok(())
@@ -275,8 +303,8 @@ impl Line<'_> {
         mark(canvas, (WORDS + 8.0, y - 4.5), self.shape, self.ink)?;
         let name = canvas.fit(&self.rule.rule, Text::bold(14.0), room);
         canvas.text((WORDS + 22.0, y), &name, Text::bold(14.0))?;
-        let last = self.rows.last().map_or_else(String::new, |r| format!("{}: found in {}", r.words, super::share(r)));
-        let alarms = format!("{} false alarms a day", rate(self.rule.alarms.per_day));
+        let last = self.rows.last().map_or_else(String::new, |r| format!("{}: found in {}", r.words, super::found(r)));
+        let alarms = format!("false alarms a day: {}", rate(self.rule.alarms.per_day));
         for (i, words) in [&self.rule.text, &alarms, &last].into_iter().enumerate() {
             let words = canvas.fit(words, Text::plain(12.5), room);
             canvas.text((WORDS + 22.0, y + 17.0 * (i + 1) as f64), &words, Text::plain(12.5).ink(Ink::SOFT))?;

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::event::Verdict;
-use crate::report::power::Kind;
+use crate::report::power::{Ceiling, Kind, Optimum};
 
 fn sample() -> Power {
-    let row = |size: f64, found: u64, bound: Bound| Row {
+    let row = |size: f64, found: u64, optimum: Option<Optimum>, ceiling: Option<Ceiling>| Row {
         kind: Kind::Latency,
         size,
         words: format!("latency × {size}"),
@@ -18,17 +18,23 @@ fn sample() -> Power {
         bad: 12.5,
         observations: 640.0,
         censored: found < 40,
-        bound,
+        optimum,
+        ceiling,
     };
-    let best = Bound::Optimum { arl0: 9000.0, at_least: false, observations: 64.0, seconds: 3.2, efficiency: 0.1 };
-    let rate = (0.5, Interval { low: 0.1, high: 2.5 });
-    let alarms = FalseAlarms { events: 1, rollouts: 40, days: 2.0, per_day: rate, per_rollout: rate, requests: 9000 };
+    let best = Optimum { arl0: 9000.0, observations: 64.0, seconds: 3.2, efficiency: 0.1 };
+    let points = vec![CeilingPoint { within_s: 1.5, alarm: 0.03, found: 0.4 }];
+    let ceiling = Ceiling { points, median_s: Some(1.5) };
+    let rate = Some((0.5, Interval { low: 0.1, high: 2.5 }));
+    let (before, events, rollouts) = (2, 1, 40);
+    let alarms = FalseAlarms { before, events, rollouts, days: 2.0, per_day: rate, per_rollout: rate, requests: 9000 };
+    let still = Still { trials: 40, fired: 1, share: Interval { low: 0.0, high: 0.13 } };
     let rule = |name: &str, rows: Vec<Row>| RulePower {
         rule: name.to_owned(),
         text: "latency.value > 2".to_owned(),
         then: Verdict::Rollback,
         silent: rows.is_empty().then(|| "a coin reads nothing".to_owned()),
         alarms,
+        still,
         rows,
     };
     Power {
@@ -49,7 +55,13 @@ fn sample() -> Power {
             trials: 40,
             seed: 1,
         },
-        rules: vec![rule("slow", vec![row(1.5, 7, Bound::None), row(4.0, 40, best)]), rule("a, coin", Vec::new())],
+        rules: vec![
+            rule(
+                "slow",
+                vec![row(1.5, 7, None, None), row(2.0, 40, None, Some(ceiling)), row(4.0, 40, Some(best), None)],
+            ),
+            rule("a, coin", Vec::new()),
+        ],
     }
 }
 
@@ -67,7 +79,15 @@ fn every_form_says_what_was_found_and_what_was_possible() {
         }
     }
     for form in &forms[..2] {
-        for part in ["1 false alarm in 40 rollouts: 0.5 [0.1, 2.5] a day", "3.2 s", "10 %", "a coin reads nothing"] {
+        for part in [
+            "1 false alarm in 40 rollouts (2 more fired before the stage): 0.5 [0.1, 2.5] a day",
+            "3.2 s",
+            "≥ 10 %",
+            "> 1.5 s",
+            "nothing shifts",
+            "2 % [0, 13]",
+            "a coin reads nothing",
+        ] {
             assert!(form.contains(part), "{part} is not in {form}");
         }
     }
@@ -83,6 +103,7 @@ fn tables_are_whole() {
     assert!(lines.all(|n| n == head), "{csv}");
     let json = power_json(&power);
     assert_eq!(json["rules"][0]["shifts"][0]["median_s"], Value::Null);
-    assert_eq!(json["rules"][0]["shifts"][1]["bound"]["efficiency"], 0.1);
+    assert_eq!(json["rules"][0]["shifts"][2]["optimum"]["efficiency"], 0.1);
+    assert_eq!(json["rules"][0]["shifts"][1]["ceiling"]["by_time"][0]["found"], 0.4);
     assert_eq!(power_png(&power).expect("drawn"), power_png(&power).expect("drawn"));
 }
