@@ -352,7 +352,7 @@ fn what_fires_anyway_has_no_efficiency() {
     assert_eq!((still.trials, row.trials > 0), (row.trials, true));
     assert!(still.fired as f64 > 0.5 * still.trials as f64 && row.optimum.is_none(), "{still:?} {row:?}");
 
-    let mut case = Case::cusum(0.3, -1.0, 6.0);
+    let mut case = Case::cusum(0.3, 0.2, 1.0);
     case.ask.trials = 6;
     case.setup = with_stages(case.setup, &[(10, 0.1), (40, STAGE.1)]);
     (case.ask.stage, case.ask.changes) = (2, vec![Span::secs(FAULT - 40)]);
