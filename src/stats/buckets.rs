@@ -77,9 +77,9 @@ impl Dropped<'_> {
         values.sort_unstable_by(f64::total_cmp);
         let mut starts = Vec::with_capacity(BUCKETS + 1);
         let mut start = 0;
-        for bucket in 0..BUCKETS {
+        for (sizes, &wanted) in self.before.windows(2).zip(wanted) {
             starts.push(start);
-            start += if wanted[bucket] { self.before[bucket + 1] - self.before[bucket] } else { 0 };
+            start += if wanted { sizes[1] - sizes[0] } else { 0 };
         }
         starts.push(start);
         Sorted { values, starts }

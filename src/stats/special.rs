@@ -337,6 +337,7 @@ fn away_from_zero(x: f64) -> f64 {
 /// The root of an increasing function in `[low, high]`, looked for from `start`: Newton's step where it stays inside the
 /// shrinking bracket, bisection where it does not.
 fn increasing_root(mut low: f64, mut high: f64, start: f64, f: impl Fn(f64) -> f64, slope: impl Fn(f64) -> f64) -> f64 {
+    let ends = (low, high);
     let mut x = if start > low && start < high { start } else { 0.5 * (low + high) };
     for _ in 0..ROOT_STEPS_MAX {
         let value = f(x);
@@ -351,9 +352,10 @@ fn increasing_root(mut low: f64, mut high: f64, start: f64, f: impl Fn(f64) -> f
         let newton = x - value / slope(x);
         let inside = newton > low && newton < high;
         let next = if inside { newton } else { 0.5 * (low + high) };
-        // Newton's error is squared with every step: after one so small nothing is left but the function's own rounding, which
-        // would go on moving it.
-        if (next - x).abs() <= if inside { 1e-9 * x } else { 2e-16 * x } {
+        // Newton's error is squared with every step, in units of the distance to the nearer end, where slopes may be infinite:
+        // after one so small nothing is left but the function's own rounding, which would go on moving it.
+        let near = (x - ends.0).min(ends.1 - x);
+        if (next - x).abs() <= if inside { 1e-9 * near } else { 2e-16 * x } {
             return next;
         }
         x = next;
