@@ -7,7 +7,6 @@ use rollcage::detect::verdict::NoVerdict;
 use rollcage::detect::{Detectors, Measurement};
 use rollcage::event::{Capacity, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, ReplicaState};
 use rollcage::id::{ReplicaId, SegmentId, SourceId, VersionId};
-use rollcage::plan::about::kinds;
 use rollcage::plan::{Vetting, load, policy_alone};
 use rollcage::rng::{Seed, Stream};
 use rollcage::stats::histogram::Histogram;
@@ -398,53 +397,6 @@ fn times_shorter_than_a_scrape_are_told() {
             "{found:?}"
         );
     }
-}
-
-/// What `explain`, the schema and editors say a kind offers is what a rule may read.
-#[test]
-fn the_fields_that_are_told_are_those_that_there_are() {
-    let mut told = 0;
-    for about in kinds() {
-        let Some((_, fields)) = about.summary.split_once("Fields: ") else { continue };
-        let mut depth = 0;
-        let plain: String = fields
-            .chars()
-            .filter(|c| {
-                depth += i32::from(*c == '(');
-                let outside = depth == 0;
-                depth -= i32::from(*c == ')');
-                outside
-            })
-            .collect();
-        let plain = plain.split(['.', ';']).next().unwrap_or_default();
-        let told_fields: Vec<&str> = plain.split(',').map(str::trim).collect();
-        let of = match about.kind.as_str() {
-            "outcome" => "of = \"x\"",
-            "data-quality" => "defect = \"missing\"",
-            "burn-rate" => "slo = 0.9",
-            "saturation" => "of = \"cpu\"",
-            "confidence-sequence" => "of = \"score\"",
-            "coin" => "share = 0.5",
-            "latency-quantile"
-            | "error-rate"
-            | "accuracy"
-            | "f1"
-            | "auc"
-            | "calibration"
-            | "performance-estimate"
-            | "fairness" => "",
-            _ => "of = \"score\"",
-        };
-        let window = match about.kind.as_str() {
-            "accuracy" | "f1" | "auc" | "calibration" => "window = { labels = 100 }",
-            "burn-rate" | "coin" | "confidence-sequence" => "",
-            _ => "window = \"60s\"",
-        };
-        let policy = policy(&format!("[signals.s]\nkind = \"{}\"\n{of}\n{window}\n", about.kind));
-        assert_eq!(told_fields, policy.signals[0].kind.fields(), "{}", about.kind);
-        told += 1;
-    }
-    assert!(told >= 28, "{told} kinds tell their fields");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 //! Owns sequential detectors under way: one for each signal and version, fed with every observation a scrape brings.
 //!
-//! Memory: the detector's own, which its configuration states, and the values of one scrape, 16 bytes each.
+//! Memory: the detector's own, which its configuration states, and the values of one scrape with their times, 16 bytes each, twice that while they grow.
 
 #[cfg(test)]
 mod tests;
@@ -182,7 +182,7 @@ impl Sequences {
                 State::Detector(detector) => detector.bytes(),
                 State::Interval(interval) => interval.heap(),
             };
-            state + line.values.capacity() * size_of::<f64>()
+            state + line.values.capacity() * size_of::<f64>() + line.ended.capacity() * size_of::<SimTime>()
         };
         let lines = self.lines.iter().map(|lines| {
             lines.capacity() * size_of::<Option<Line>>() + lines.iter().flatten().map(line).sum::<usize>()

@@ -206,7 +206,8 @@ pub struct Compared<T> {
 #[schemars(deny_unknown_fields)]
 pub struct Followed<D> {
     /// What is followed: `score`, `confidence`, `latency` (seconds), `failure` (0 or 1), `wrong`, `absolute-error` and
-    /// `squared-error` (when the label comes), `outcome.NAME`, or the name of a feature.
+    /// `squared-error` (when the label comes; until then its score waits, in at most `48 requests` bytes), `outcome.NAME`, or the
+    /// name of a feature.
     pub of: String,
     /// A score at or above this is class 1 (`wrong`).
     #[serde(default = "half")]
@@ -230,7 +231,7 @@ pub struct Followed<D> {
 /// * Units: those of what is followed; `range` too.
 /// * Blind to: a change late in a long run, which the average of all observations hides (use a detector for that).
 /// * False alarms: the chance that the interval ever misses the true mean is at most 1 − confidence.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Waudby-Smith and Ramdas, JRSS B 86 (2024) 1-27 (empirical Bernstein); Howard et al., Annals of Statistics 49 (2021)
 ///   1055-1080 (beta-binomial mixture for rates).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

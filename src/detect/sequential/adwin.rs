@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// * False alarms: at the defaults one in 1.8 million observations of N(0, 1), one in 40 million of errors with probability 0.05
 ///   (measured). `delta` is about one look, not about a stream.
 /// * Blind to: changes that leave the mean alone; gradual ones are found late. The delay is rounded up to the clock.
-/// * Memory: at most `versions doublings (16 max_buckets + 64) + 300 versions + 16 observations` bytes: below 8 kB a version for
+/// * Memory: at most `versions doublings (16 max_buckets + 64) + 300 versions + 32 observations` bytes: below 8 kB a version for
 ///   2^53 observations at the defaults.
 /// * Source: Bifet and Gavalda, SIAM Data Mining 2007, 443-448; the variance of buckets: Babcock et al., PODS 2003, 234-243.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// * False alarms: two-sided, Gaussian and independent, a mean of 465 observations at the defaults (168 at h = 4).
 /// * Blind to: what leaves the mean alone, unless large values alone reach `h`; shifts below `k` sigma are found slowly. A wrong
 ///   `mu0` is a shift; a `sigma` too small, or correlated observations, alarm far too often.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Page, Biometrika 41 (1954) 100-115; head start: Lucas and Crosier, Technometrics 24 (1982) 199-205.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CusumConfig {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 ///   will: none in 60 million. A mean run length says nothing here.
 /// * Blind to: improvement; more and more to everything: the rate since the start hardly moves any more after a long past, so
 ///   that the delay grows with the time before the change.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Gama et al., SBIA 2004, LNCS 3171, 286-295.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 ///   not. For both rules (e-CUSUM is never above e-SR).
 /// * Blind to: means beyond `m` by little, against which no `lambda` is small enough; what leaves the mean on its side of `m`;
 ///   how far beyond `range` a value is, which counts as its nearer end.
-/// * Memory: at most `versions (32 lambdas + 300) + 16 observations` bytes: of each of the `lambdas` 8 a side, twice.
+/// * Memory: at most `versions (32 lambdas + 300) + 32 observations` bytes: of each of the `lambdas` 8 a side, twice.
 /// * Source: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change detection", New England
 ///   Journal of Statistics in Data Science, 2024.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

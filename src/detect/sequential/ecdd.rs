@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of 290 observations (measured) where 400
 ///   are asked for. The polynomials were fitted for `lambda` = 0.2 and error rates below one half.
 /// * Blind to: improvement; slow drift, which the rate since the start follows.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Ross et al., Pattern Recognition Letters 33 (2012) 191-198.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

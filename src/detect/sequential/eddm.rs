@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 ///   1 000 observations and 97 percent within 10 000; later ones are rarer and rarer (42 in 60 million, measured).
 /// * Blind to: everything until 30 errors have come: with an error rate of 0.1 percent that is 30 000 observations after each
 ///   start; improvement.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Baena-Garcia et al., Fourth International Workshop on Knowledge Discovery from Data Streams, 2006.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

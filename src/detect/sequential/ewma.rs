@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// * False alarms: Gaussian and independent, a mean of 500 observations at the defaults. Published run lengths are those of
 ///   constant limits; exact limits alarm earlier after a start, rightly or not.
 /// * Blind to: what leaves the mean alone. With a small `lambda`, slow to see a shift after a long opposite one (inertia).
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Roberts, Technometrics 1 (1959) 239-250; design: Lucas and Saccucci, Technometrics 32 (1990) 1-12.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EwmaConfig {

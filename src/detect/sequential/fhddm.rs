@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 /// * False alarms: errors with probability 0.05 and independent, at the defaults, none in 60 million observations (measured). The
 ///   level is one window's, not a stream's, and is paid by a bound that knows no variance.
 /// * Blind to: improvement; a rise by less than the bound (0.26 at the defaults), which only chance takes beyond it.
-/// * Memory: at most `versions (8 sliding_window_size + 300) + 16 observations` bytes.
+/// * Memory: at most `versions (8 sliding_window_size + 300) + 32 observations` bytes.
 /// * Source: Pesaranghader and Viktor, ECML PKDD 2016; the short window: Pesaranghader et al., Machine Learning 107 (2018)
 ///   1711-1743.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// * Units: `delta`, `lambda`: metric.
 /// * False alarms: N(0, 1) and independent, at the defaults, a mean of 3 100 observations (measured).
 /// * Blind to: decreases; slow drift, which the mean follows.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: frouros 0.9.0, `CUSUM`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -57,7 +57,7 @@ impl FrourosCusumConfig {
 /// * False alarms: N(0, 1) and independent, at the defaults, 48 percent of fresh starts within 10 000 observations, later ones
 ///   rarer and rarer (measured).
 /// * Blind to: decreases; more and more to increases, the longer nothing happens.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: frouros 0.9.0, `PageHinkley`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 ///   10 000 observations; none in 60 million of one (measured). The confidence is one decision's, not a stream's.
 /// * Blind to: decreases, unless two-sided. The bound knows no variance, so it needs much where errors are rare: for a rise
 ///   from 0.1 to 0.5 percent, 240 000 observations on either side of the change.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Frias-Blanco et al., IEEE Transactions on Knowledge and Data Engineering 27 (2015) 810-823.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

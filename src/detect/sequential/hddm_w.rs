@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 ///   confidence is one decision's, not a stream's.
 /// * Blind to: decreases, unless two-sided; rises by less than about `sqrt(lambda/(2 - lambda) ln(1/drift_confidence))`, 0.42 at the
 ///   defaults, which only chance takes beyond the bound.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Frias-Blanco et al., IEEE Transactions on Knowledge and Data Engineering 27 (2015) 810-823.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

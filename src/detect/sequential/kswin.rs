@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// * False alarms: independent and continuous data, at the defaults, a mean of 760 observations (measured). The tests overlap, so
 ///   that `1/alpha` (200) is no guide.
 /// * Blind to: drift that is slow beside the window; small differences: 30 against 30, D has to be 14/30.
-/// * Memory: at most `versions (16 window_size + 16 stat_size + 700) + 16 observations` bytes; with the draws of river 2.5 kB a
+/// * Memory: at most `versions (16 window_size + 16 stat_size + 700) + 32 observations` bytes; with the draws of river 2.5 kB a
 ///   version more.
 /// * Source: Raab, Heusinger and Schleif, Neurocomputing 2020, doi 10.1016/j.neucom.2019.11.111; p-value: Hodges, Arkiv for
 ///   Matematik 3 (1958) 469-486, which takes observations as distinct: with ties it errs on the safe side.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 ///   observation on and `sigma` is not too small.
 /// * Blind to: a change late in a long stream, which has to move the mean of all: it tests a mean, it does not wait for a change.
 ///   A `theta0` off by little is found for certain, in the end. Shifts far from `tau` in size are found later than they could be.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Robbins, Annals of Mathematical Statistics 41 (1970) 1397-1409; Johari et al., Operations Research 70 (2022)
 ///   1806-1821.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// * False alarms: N(0, 1) and independent, at the defaults, a mean of 1 600 observations (measured).
 /// * Blind to: slow drift, which the mean follows; a shift early after the start, which the mean takes for normal. The mean
 ///   never forgets: `alpha` forgets in the sums only.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Page, Biometrika 41 (1954) 100-115; Hinkley, Biometrika 58 (1971) 509-523; Mouss et al., Asian Control Conference
 ///   2004 for the use on streams.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 /// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of 4 800 observations (measured), but
 ///   62 percent of fresh starts alarm within 1 000.
 /// * Blind to: improvement.
-/// * Memory: at most `versions (8 min_concept_size + 300) + 16 observations` bytes (56 kB a version at the default).
+/// * Memory: at most `versions (8 min_concept_size + 300) + 32 observations` bytes (56 kB a version at the default).
 /// * Source: Barros et al., Expert Systems with Applications 90 (2017) 344-355.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

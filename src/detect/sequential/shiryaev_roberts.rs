@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// * Units: `mu0`, `mu1`, `sigma`: metric. `threshold`, `head_start`: observations, for `R - n` is a martingale.
 /// * False alarms: at least `threshold - head_start` observations on average, if the data are what is assumed.
 /// * Blind to: shifts away from `mu1`. Wrong `mu0` or `sigma`, or correlation, break the guarantee.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Shiryaev, Theory of Probability 8 (1963) 22-46; Roberts, Technometrics 8 (1966) 411-430; the optimality:
 ///   Pollak and Tartakovsky, Statistica Sinica 19 (2009) 1729-1739.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

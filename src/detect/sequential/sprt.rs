@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 ///   p0 = 0.05, p1 = 0.15, alpha = 0.01), not of the observations: begun anew for ever, it alarms in the end.
 /// * Blind to: rates between `p0` and their middle to `p1`, which it clears; a change late in a decision, which has to undo what
 ///   came before, though no more than `ln((1 - alpha)/beta)`.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Wald, Annals of Mathematical Statistics 16 (1945) 117-186.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SprtBernoulliConfig {
@@ -41,7 +41,7 @@ pub struct SprtBernoulliConfig {
 /// * Units: `mu0`, `mu1`, `sigma`: metric.
 /// * False alarms: a share of at most about `alpha` of the decisions, if the data are what is assumed, not of the observations.
 /// * Blind to: means nearer to `mu0` than to `mu1`, which it clears.
-/// * Memory: at most `300 versions + 16 observations` bytes.
+/// * Memory: at most `300 versions + 32 observations` bytes.
 /// * Source: Wald, Annals of Mathematical Statistics 16 (1945) 117-186.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SprtGaussianConfig {

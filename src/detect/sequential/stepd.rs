@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 /// * False alarms: errors with probability 0.05 and independent, at the defaults, a mean of 2 100 observations (measured).
 ///   With the rule of frouros, 1 900; and where one in a thousand is wrong, 450 instead of 7 200.
 /// * Blind to: slow drift. It does not tell a rise from a fall.
-/// * Memory: at most `versions (8 min_num_instances + 300) + 16 observations` bytes.
+/// * Memory: at most `versions (8 min_num_instances + 300) + 32 observations` bytes.
 /// * Source: Nishida and Yamauchi, Discovery Science 2007, LNCS 4755, 264-269.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

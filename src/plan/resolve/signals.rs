@@ -232,7 +232,8 @@ impl Resolve<'_, '_> {
         threshold: f64,
         level: Level,
     ) -> SignalKind {
-        if min > window.labels {
+        // Of 0 the schema has spoken.
+        if (1..min).contains(&window.labels) {
             let message =
                 format!("never a measurement: the window holds {} labels, but {min} are needed", window.labels);
             self.found.push(self.place.at("window").wrong(message).help(format!("`min` is {min} here")));
@@ -257,7 +258,7 @@ impl Resolve<'_, '_> {
         if given.1 {
             self.idle(other, &format!("the disparity looks at its {needs}"));
         }
-        if let Some(labels) = w.labels.filter(|labels| u64::from(*labels) < 2 * u64::from(w.min)) {
+        if let Some(labels) = w.labels.filter(|labels| (1..2 * u64::from(w.min)).contains(&u64::from(*labels))) {
             let message = format!("never a measurement: {labels} labels are not two groups of {}", w.min);
             self.found.push(self.place.at("labels").wrong(message).help(format!("`min` is {} here", w.min)));
         }
