@@ -40,11 +40,11 @@ pub struct SequenceConfig {
     /// Values are turned into (value − mean) / standard deviation of this reference before the detector sees them.
     ///
     /// `first`, `own`: the reference is what became known in that time from the first value on, and until there are
-    /// [`LEARN_MIN`]; what is known later is never part of it, however old. `baseline`: the mean is the baseline's of the same
+    /// `LEARN_MIN`; what is known later is never part of it, however old. `baseline`: the mean is the baseline's of the same
     /// scrape, the deviation that of all its values so far. Its mean of `m` values errs, and in the same direction for all `n`
     /// values that it is taken from: their sum varies by `sd^2 n (1 + n/m)`, so values are divided by `sd sqrt(1 + n/m)`. At the
     /// end of each scrape the sum then varies as that of `n` independent values; in between, less. Both sides are of the same
-    /// time: what ended while the other version did not answer is left out. Fewer than [`LEARN_MIN`] values of the baseline are
+    /// time: what ended while the other version did not answer is left out. Fewer than `LEARN_MIN` values of the baseline are
     /// no reference.
     pub standardise: Option<Reference>,
 }
