@@ -62,7 +62,7 @@ class Stream:
 
     def __init__(self, name, make, kind, inputs, wanted=None, same=True, **keys):
         self.name, self.make, self.inputs, self.wanted, self.same = name, make, [inputs], wanted, same
-        self.policy = policy(kind, of="score", **keys)
+        self.policy = policy(kind, of="failure" if inputs == "errors" else "score", **keys)
         self.recorded = []
 
     def theirs(self, data):
