@@ -76,7 +76,7 @@ pub struct FalseAlarms {
     pub before: u64,
     /// Rollouts with one.
     pub events: u64,
-    /// Rollouts watched.
+    /// Rollouts watched; none, and none before, of a rule that is not simulated.
     pub rollouts: u64,
     /// Time watched, in days.
     pub days: f64,

@@ -1,7 +1,7 @@
 //! Owns the figures of a rule, made of all its synthetic rollouts.
 
 use crate::campaign::power::bound::{self, Known};
-use crate::campaign::power::shift::Shift;
+use crate::campaign::power::shift::{GAUGES, Shift};
 use crate::campaign::power::synthetic::Counts;
 use crate::campaign::power::{Asked, Fork, Frame, Seen, Watched};
 use crate::event::Verdict;
@@ -17,13 +17,15 @@ pub(super) fn rule(frame: &Frame<'_>, asked: &Asked, place: usize, seen: &[Seen]
     let watched = &asked.watched[place];
     let whole = watched.rules.len() > 1;
     let first = &plan.policy.rules[watched.rules[0]];
-    let (alarms, exposed) = alarms(frame, place, seen);
+    let (alarms, exposed) = alarms(frame, watched, place, seen);
     let still = still(frame, place, seen);
     let about = About { frame, asked, watched, place, seen, alarms: &alarms, still: &still, exposed };
-    let never = alarms.rollouts == 0;
+    let never = alarms.rollouts == 0 && alarms.before > 0;
+    let blind = asked.watched.iter().any(|w| w.silent == Some(GAUGES));
+    let all = if blind { " of those that are simulated" } else { "" };
     RulePower {
         rule: if whole { "any of them".to_owned() } else { first.name.clone() },
-        text: if whole { "the policy as a whole: the first rule that fires".to_owned() } else { first.text.clone() },
+        text: if whole { format!("the policy as a whole: the first rule that fires{all}") } else { first.text.clone() },
         then: watched.rules.iter().map(|i| plan.policy.rules[*i].then).max().unwrap_or(Verdict::Alert),
         silent: if never { Some(BEFORE.to_owned()) } else { watched.silent.map(str::to_owned) },
         rows: if never { Vec::new() } else { watched.shifts.iter().map(|shift| about.row(*shift)).collect() },
@@ -36,11 +38,12 @@ pub(super) fn rule(frame: &Frame<'_>, asked: &Asked, place: usize, seen: &[Seen]
 const BEFORE: &str = "it had fired before the stage in every rollout";
 
 /// First alarms without a shift, and canary requests until then.
-fn alarms(frame: &Frame<'_>, place: usize, seen: &[Seen]) -> (FalseAlarms, Counts) {
+fn alarms(frame: &Frame<'_>, watched: &Watched, place: usize, seen: &[Seen]) -> (FalseAlarms, Counts) {
     let (mut before, mut events, mut in_stage, mut rollouts, mut days) = (0, 0, 0, 0, 0.0);
     let mut counts = Counts::default();
     let from = frame.bench.in_force();
-    for null in seen.iter().map(|s| &s.null[place]) {
+    let simulated = watched.silent != Some(GAUGES);
+    for null in seen.iter().filter(|_| simulated).map(|s| &s.null[place]) {
         // Before the stage it had its say in another one.
         if null.fired.is_some_and(|at| at <= from) {
             before += 1;

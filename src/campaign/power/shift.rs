@@ -138,6 +138,9 @@ impl Info {
     }
 }
 
+/// Why nothing is known of a rule that reads how full replicas are, not even its false alarms: nothing here has replicas.
+pub(super) const GAUGES: &str = "it reads gauges of replicas, which only a plant has";
+
 /// The kinds of shift that a signal reads (without sizes), what it reads in all, and, where it reads no shift, why.
 fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
     let nothing = |info: Info, why: &'static str| (Vec::new(), info, why);
@@ -156,7 +159,7 @@ fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
             (vec![Shift::Latency(1.0), Shift::Failure(0.0)], times, "")
         }
         SignalKind::BurnRate(_) => moved(Shift::Failure(0.0), times),
-        SignalKind::Saturation { .. } => nothing(times, "it reads gauges of replicas, which only a plant has"),
+        SignalKind::Saturation { .. } => nothing(times, GAUGES),
         SignalKind::DataQuality(quality) => match (quality.defect, &quality.of) {
             (Defect::Missing, Columns::Score) => nothing(Info::SCORE, "it reads a defect that no shift here brings"),
             (Defect::Missing, of) => {
@@ -196,6 +199,9 @@ pub(super) fn of_rule(policy: &PolicyConfig, rule: &Rule) -> (Result<Vec<Shift>,
     let (mut shifts, mut info, mut why) = (Vec::new(), Info::default(), "it reads no signal");
     for signal in signals {
         let (moved, more, reason) = reads(&signal.kind);
+        if reason == GAUGES {
+            return (Err(GAUGES), info);
+        }
         info = info.with(more);
         if moved.is_empty() {
             why = reason;

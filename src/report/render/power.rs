@@ -136,6 +136,9 @@ fn setting(power: &Power) -> String {
 
 fn false_alarms(alarms: &FalseAlarms) -> String {
     let FalseAlarms { before, events, rollouts, per_day, per_rollout, .. } = *alarms;
+    if rollouts + before == 0 {
+        return "not simulated".to_owned();
+    }
     if rollouts == 0 {
         return format!("fired before the stage in {before} of {before} rollouts");
     }
