@@ -177,7 +177,8 @@ impl Labelled {
         else {
             return Ok(self.newest(version, labels).copied().collect());
         };
-        let Some(answers) = self.answers.get(version.index()) else { return Ok(Vec::new()) };
+        let labelled = self.answers.get(version.index()).filter(|answers| !answers.pairs.is_empty());
+        let Some(answers) = labelled else { return Ok(Vec::new()) };
         if ended().filter(|t| *t > answers.latest).count() * 10 > other.len() {
             return Err(NoVerdict::Alone);
         }

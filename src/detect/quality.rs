@@ -43,14 +43,14 @@ pub fn look(
     at: SimTime,
     surety: Surety,
 ) -> Result<Measurement, NoVerdict> {
-    let (n, from) = rows.extent(sides.0, &places, at);
+    let (_, from) = rows.extent(sides.0, &places, at);
     let surety = surety.among(places.len());
     let several = places.len() > 1;
     let mut worst: Option<Measurement> = None;
     let mut reason = NoVerdict::AllMissing;
     for column in places.clone() {
         let place = column - places.start;
-        let (bad, all) = match count(config, rows, column, sides, n, at) {
+        let (bad, all) = match count(config, rows, column, sides, at) {
             Ok((_, got)) if got < config.min => {
                 let why = match got as u64 {
                     0 => NoVerdict::AllMissing,
@@ -78,12 +78,13 @@ fn count(
     rows: &Rows,
     column: usize,
     (window, reference): (Side, Side),
-    n: usize,
     at: SimTime,
 ) -> Result<(usize, usize), NoVerdict> {
     let present = rows.runs(column, window, at);
     let there: usize = present.iter().map(|run| run.len()).sum();
     if config.defect == Defect::Missing {
+        // Rows of another schema have a score, and no features that fit.
+        let (n, _) = rows.extent(window, &(column..column + 1), at);
         return Ok((n - there, n));
     }
     let (got, need) = (rows.present(column, reference, at) as u64, config.min as u64);

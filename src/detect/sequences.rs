@@ -299,7 +299,9 @@ impl Line {
         let standardised = self.within(scale).map(|(x, ended)| ((x - scale.mean) / scale.divisor, ended));
         let (values, ended): (Vec<f64>, Vec<SimTime>) = standardised.unzip();
         let first = ended.iter().min().copied().ok_or(NoVerdict::Empty)?;
-        let from = *self.since.get_or_insert(first);
+        // Late labels are about answers that may be older than those of the scrape before.
+        let from = self.since.map_or(first, |since| since.min(first));
+        self.since = Some(from);
         let values = match &mut self.state {
             State::Detector(detector) => {
                 let (mut alarms, mut warnings, mut last) = (0_u32, 0_u32, 0);

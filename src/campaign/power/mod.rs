@@ -35,7 +35,7 @@ use crate::time::{SimTime, Span};
 use crate::world::config::{Effect, Payload, Source, WorldConfig};
 use crate::world::traffic::NO_LABEL;
 use evidence::Came;
-use shift::{Info, grid, of_rule};
+use shift::{GAUGES, Info, grid, of_rule};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use synthetic::{Bench, Counts, Rollout, Scores, Tape, spreads};
@@ -400,7 +400,9 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
     if chosen.len() > 1 {
         let mut union: Vec<Shift> = Vec::new();
         let mut info = Info::default();
-        for watched in &all {
+        let simulated: Vec<&Watched> = all.iter().filter(|watched| watched.silent != Some(GAUGES)).collect();
+        let rules: Vec<usize> = simulated.iter().flat_map(|watched| watched.rules.clone()).collect();
+        for watched in simulated {
             info = info.with(watched.info);
             for shift in &watched.shifts {
                 if !union.contains(shift) {
@@ -408,7 +410,9 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
                 }
             }
         }
-        all.push(Watched { rules: chosen, shifts: union, info, silent: None });
+        if rules.len() > 1 {
+            all.push(Watched { rules, shifts: union, info, silent: None });
+        }
     }
     Ok(all)
 }

@@ -18,7 +18,7 @@ pub(super) fn rule(frame: &Frame<'_>, asked: &Asked, place: usize, seen: &[Seen]
     let whole = watched.rules.len() > 1;
     let first = &plan.policy.rules[watched.rules[0]];
     let (alarms, exposed) = alarms(frame, watched, place, seen);
-    let still = still(frame, place, seen);
+    let still = still(frame, watched, place, seen);
     let about = About { frame, asked, watched, place, seen, alarms: &alarms, still: &still, exposed };
     let never = alarms.rollouts == 0 && alarms.before > 0;
     let blind = asked.watched.iter().any(|w| w.silent == Some(GAUGES));
@@ -71,9 +71,10 @@ fn alarms(frame: &Frame<'_>, watched: &Watched, place: usize, seen: &[Seen]) -> 
 }
 
 /// How often it fires without a shift in the time in which it is to find one.
-fn still(frame: &Frame<'_>, place: usize, seen: &[Seen]) -> Still {
+fn still(frame: &Frame<'_>, watched: &Watched, place: usize, seen: &[Seen]) -> Still {
     let (mut trials, mut fired) = (0, 0);
-    for fork in seen.iter().map(|s| s.still[place]) {
+    let simulated = watched.silent != Some(GAUGES);
+    for fork in seen.iter().filter(|_| simulated).map(|s| s.still[place]) {
         if let Fork::Watched { delay, .. } = fork {
             trials += 1;
             fired += u64::from(delay.is_some_and(|delay| delay <= frame.within));

@@ -3,7 +3,6 @@
 use super::*;
 use crate::artifact::Signature;
 use crate::campaign::power::evidence::{Deal, Question};
-use crate::campaign::power::shift::GAUGES;
 use crate::id::OutcomeId;
 use crate::plan::{Vetting, load};
 use crate::rng::Stream;

@@ -123,15 +123,15 @@ pub enum Estimated {
     F1,
 }
 
-/// The largest difference between two groups of users, with the interval of that pair, its error divided by the number of pairs
-/// (Bonferroni). `ratio` is the smaller share over the larger one, not defined if both are 0. With `equal-opportunity` labels of
+/// The largest difference between two groups of users, with an interval for the largest true one, whichever groups it is between
+/// (its error divided by the number of pairs: Bonferroni). `ratio` is the smaller share over the larger one, not defined if both are 0. With `equal-opportunity` labels of
 /// the baseline are those of the same time, as with `accuracy`.
 ///
 /// * Units: a difference of shares, 0 to 1.
 /// * Blind to: differences inside a group; groups smaller than `min`; with `equal-opportunity`, everything younger than the label
 ///   delay.
-/// * Memory: at most `versions scrapes (16 groups + 128)` bytes with `demographic-parity`; with `equal-opportunity` 64 for each of
-///   `labels` and version and 48 for each request that may still be labelled.
+/// * Memory: at most `versions scrapes (16 groups + 128)` bytes with `demographic-parity`; with `equal-opportunity` 2048 for each
+///   of `labels` and version and 48 for each request that may still be labelled.
 /// * Source: Hardt, Price and Srebro, NeurIPS 2016; definitions as fairlearn's; interval: Newcombe, Statistics in Medicine 17
 ///   (1998) 873-890.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
