@@ -109,14 +109,16 @@ fn present(
     at: SimTime,
     min: usize,
 ) -> Result<(), NoVerdict> {
+    enough(rows.present(column, reference, at), rows.present(column, window, at), min)
+}
+
+/// Whether so many values of the reference and of the window are `min` each, and one at least.
+fn enough(reference: usize, window: usize, min: usize) -> Result<(), NoVerdict> {
     let need = min as u64;
-    match rows.present(column, reference, at) as u64 {
-        got if got < need.max(1) => return Err(NoVerdict::NoReference { got, need }),
-        _ => {}
-    }
-    match rows.present(column, window, at) as u64 {
-        0 => Err(NoVerdict::AllMissing),
-        got if got < need => Err(NoVerdict::TooFew { got, need }),
+    match (reference as u64, window as u64) {
+        (got, _) if got < need.max(1) => Err(NoVerdict::NoReference { got, need }),
+        (_, 0) => Err(NoVerdict::AllMissing),
+        (_, got) if got < need => Err(NoVerdict::TooFew { got, need }),
         _ => Ok(()),
     }
 }
@@ -145,13 +147,8 @@ fn joint(
     let (a, b) = (rows.rows(places.clone(), reference, at), rows.rows(places, window, at));
     let complete = |columns: &[Vec<f64>]| {
         let length = columns.first().map_or(0, Vec::len);
-        (0..length).filter(|&row| columns.iter().all(|column| !column[row].is_nan())).count() as u64
+        (0..length).filter(|&row| columns.iter().all(|column| !column[row].is_nan())).count()
     };
-    let need = min as u64;
-    match (complete(&a), complete(&b)) {
-        (got, _) if got < need => Err(NoVerdict::NoReference { got, need }),
-        (_, 0) => Err(NoVerdict::AllMissing),
-        (_, got) if got < need => Err(NoVerdict::TooFew { got, need }),
-        _ => Ok(mmd.evaluate(&a, &b, below)?),
-    }
+    enough(complete(&a), complete(&b), min)?;
+    Ok(mmd.evaluate(&a, &b, below)?)
 }

@@ -85,8 +85,8 @@ impl Edges {
     /// The counts of values by bin, NaN left out. Without a branch for up to 16 edges.
     #[must_use]
     pub fn count(&self, values: &[f64]) -> Vec<u32> {
-        let mut counts = vec![0; self.bins()];
         if self.exact.len() > FEW {
+            let mut counts = vec![0; self.bins()];
             values.iter().filter_map(|&x| self.bin(x)).for_each(|bin| counts[bin] += 1);
             return counts;
         }

@@ -152,6 +152,13 @@ struct Watched {
     silent: Option<&'static str>,
 }
 
+impl Watched {
+    /// Whether anything is known of it: of what reads gauges, nothing is.
+    fn is_simulated(&self) -> bool {
+        self.silent != Some(GAUGES)
+    }
+}
+
 /// One synthetic rollout, by watched rule.
 struct Seen {
     change: usize,
@@ -400,7 +407,7 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
     if chosen.len() > 1 {
         let mut union: Vec<Shift> = Vec::new();
         let mut info = Info::default();
-        let simulated: Vec<&Watched> = all.iter().filter(|watched| watched.silent != Some(GAUGES)).collect();
+        let simulated: Vec<&Watched> = all.iter().filter(|watched| watched.is_simulated()).collect();
         let rules: Vec<usize> = simulated.iter().flat_map(|watched| watched.rules.clone()).collect();
         for watched in simulated {
             info = info.with(watched.info);

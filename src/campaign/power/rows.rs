@@ -1,7 +1,7 @@
 //! Owns the figures of a rule, made of all its synthetic rollouts.
 
 use crate::campaign::power::bound::{self, Known};
-use crate::campaign::power::shift::{GAUGES, Shift};
+use crate::campaign::power::shift::Shift;
 use crate::campaign::power::synthetic::Counts;
 use crate::campaign::power::{Asked, Fork, Frame, Seen, Watched};
 use crate::event::Verdict;
@@ -21,7 +21,7 @@ pub(super) fn rule(frame: &Frame<'_>, asked: &Asked, place: usize, seen: &[Seen]
     let still = still(frame, watched, place, seen);
     let about = About { frame, asked, watched, place, seen, alarms: &alarms, still: &still, exposed };
     let never = alarms.rollouts == 0 && alarms.before > 0;
-    let blind = asked.watched.iter().any(|w| w.silent == Some(GAUGES));
+    let blind = asked.watched.iter().any(|w| !w.is_simulated());
     let all = if blind { " of those that are simulated" } else { "" };
     RulePower {
         rule: if whole { "any of them".to_owned() } else { first.name.clone() },
@@ -42,8 +42,7 @@ fn alarms(frame: &Frame<'_>, watched: &Watched, place: usize, seen: &[Seen]) -> 
     let (mut before, mut events, mut in_stage, mut rollouts, mut days) = (0, 0, 0, 0, 0.0);
     let mut counts = Counts::default();
     let from = frame.bench.in_force();
-    let simulated = watched.silent != Some(GAUGES);
-    for null in seen.iter().filter(|_| simulated).map(|s| &s.null[place]) {
+    for null in seen.iter().filter(|_| watched.is_simulated()).map(|s| &s.null[place]) {
         // Before the stage it had its say in another one.
         if null.fired.is_some_and(|at| at <= from) {
             before += 1;
@@ -73,8 +72,7 @@ fn alarms(frame: &Frame<'_>, watched: &Watched, place: usize, seen: &[Seen]) -> 
 /// How often it fires without a shift in the time in which it is to find one.
 fn still(frame: &Frame<'_>, watched: &Watched, place: usize, seen: &[Seen]) -> Still {
     let (mut trials, mut fired) = (0, 0);
-    let simulated = watched.silent != Some(GAUGES);
-    for fork in seen.iter().filter(|_| simulated).map(|s| s.still[place]) {
+    for fork in seen.iter().filter(|_| watched.is_simulated()).map(|s| s.still[place]) {
         if let Fork::Watched { delay, .. } = fork {
             trials += 1;
             fired += u64::from(delay.is_some_and(|delay| delay <= frame.within));
