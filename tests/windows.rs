@@ -2,7 +2,11 @@
 //! that cannot be judged passes for healthy, and levels hold for all looks and columns that they are said to be about.
 
 use rollcage::control::config::PolicyConfig;
-use rollcage::detect::config::SignalKind;
+use rollcage::detect::channel::Channel;
+use rollcage::detect::config::{Disparity, Fairness, Level, SignalConfig, SignalKind};
+use rollcage::detect::intervals::{IntervalConfig, Method};
+use rollcage::detect::looks::Looks;
+use rollcage::detect::sequences::{Follower, SequenceConfig};
 use rollcage::detect::verdict::NoVerdict;
 use rollcage::detect::{Detectors, Measurement};
 use rollcage::event::{Capacity, GaugeRow, Input, Labels, Metrics, MetricsRow, Observations, ReplicaState};
@@ -215,6 +219,137 @@ fn rows_of_another_schema_are_counted_whatever_is_looked_at() {
     lab.scrape(&[(OLD, &scores, &good), (NEW, &scores, &good[..1])], |x| x);
     assert!(lab.detectors.look(0, NEW, OLD, lab.now).is_ok());
     assert_eq!(lab.detectors.look(1, NEW, OLD, lab.now), Err(NoVerdict::Empty));
+}
+
+/// Their scores are there, and their features are not missing but unknown: of none of them is said that a value is.
+#[test]
+fn rows_of_another_schema_have_no_missing_values() {
+    let signal = |of: &str| {
+        format!("kind = \"data-quality\"\ndefect = \"missing\"\nof = \"{of}\"\nwindow = \"10s\"\nmin = 100\n")
+    };
+    for of in ["features", "all"] {
+        let (mut lab, mut good) = (Lab::new(&signal(of), 2), vec![vec![0.5; 200]; 2]);
+        good[1][..30].fill(f32::NAN);
+        lab.scrape(&[(NEW, &[0.5; 200], &good), (NEW, &[0.5; 300], &vec![vec![0.5; 300]; 3])], |x| x);
+        let found = lab.look().unwrap_or_else(|why| panic!("{of}: {why}"));
+        assert_eq!((lab.field("value", &found), found.column), (0.15, Some(1)), "{of}");
+        assert_eq!(lab.field("n", &found), 200.0, "{of}");
+        let mut lab = Lab::new(&signal(of), 2);
+        let few = vec![vec![0.5; 20]; 2];
+        lab.scrape(&[(NEW, &[0.5; 20], &few), (NEW, &[0.5; 300], &vec![vec![0.5; 300]; 3])], |x| x);
+        let why = lab.look().expect_err("20 rows have such features");
+        assert!(
+            matches!(why, NoVerdict::Column { place: 0, .. } | NoVerdict::TooFew { got: 20, need: 100 }),
+            "{of}: {why:?}"
+        );
+    }
+}
+
+/// Sequential signals leave them out as windows do.
+#[test]
+fn features_of_another_schema_are_not_followed() {
+    let of = SequenceConfig {
+        of: Channel::Feature(0),
+        by: Follower::Interval(IntervalConfig {
+            method: Method::EmpiricalBernstein { low: 0.0, high: 1.0 },
+            alpha: 0.05,
+        }),
+        standardise: None,
+    };
+    let signal = SignalConfig { name: "s".to_owned(), kind: SignalKind::Sequence(of), columns: Vec::new() };
+    let mut lab = Lab::new("kind = \"coin\"\nshare = 0.5\n", 2);
+    lab.kind = signal.kind.clone();
+    lab.detectors = Detectors::new(&[signal], 2, Seed(1));
+    lab.scrape(&[(NEW, &[0.5; 100], &vec![vec![0.25; 100]; 2]), (NEW, &[0.5; 50], &vec![vec![1.0; 50]; 3])], |x| x);
+    let found = lab.look().expect("a measurement");
+    assert_eq!((lab.field("n", &found), lab.field("value", &found)), (100.0, 0.25));
+}
+
+/// Two columns of which both are surely different: the one that differs more is told, whichever comes first.
+#[test]
+fn of_columns_without_a_p_value_left_the_farthest_is_told() {
+    let mut random = stream("ties");
+    let old: Vec<Vec<f32>> = (0..3).map(|_| uniform(5000, &mut random)).collect();
+    let moved = |by: f32| old[0].iter().map(|x| x + by).collect::<Vec<f32>>();
+    for kind in
+        ["ks\"", "psi\"", "welch\"", "cramer-von-mises\"", "mann-whitney\"", "chi-squared\"\nbinning = \"quantile\""]
+    {
+        let signal = format!("kind = \"{kind}\nof = \"features\"\nwindow = \"10s\"\n");
+        for (new, worst) in [([moved(0.7), moved(0.9), moved(0.8)], 1), ([moved(0.9), moved(0.7), moved(0.8)], 0)] {
+            let mut lab = Lab::new(&signal, 3);
+            let scores = vec![0.5; 5000];
+            lab.scrape(
+                &[(OLD, &scores, &[old[0].clone(), old[0].clone(), old[0].clone()]), (NEW, &scores, &new)],
+                |x| x,
+            );
+            let found = lab.look().unwrap_or_else(|why| panic!("{kind}: {why}"));
+            assert_eq!(found.column, Some(worst), "{kind}: {found:?}");
+        }
+    }
+}
+
+/// A score that is missing is of no class: of neither group that is compared.
+#[test]
+fn missing_scores_are_in_no_group() {
+    let groups = |segments: u16| (0..segments).map(Some).collect::<Vec<_>>();
+    let fairness = Fairness {
+        disparity: Disparity::DemographicParity,
+        groups: groups(2),
+        names: vec!["a".to_owned(), "b".to_owned()],
+        labels: 0,
+        window: Span::secs(10),
+        min: 30,
+        threshold: 0.5,
+        level: Level { confidence: 0.95, looks: Looks::Each },
+    };
+    let signal = SignalConfig { name: "s".to_owned(), kind: SignalKind::Fairness(fairness), columns: Vec::new() };
+    let batch = |missing: usize| {
+        let mut scores = [vec![1.0; 60], vec![0.0; 40]].concat();
+        scores[60 - missing..60].fill(f32::NAN);
+        let segments = (0..100).map(|i| SegmentId(u16::from(i >= 60))).collect();
+        Input::Observations(Observations {
+            scraped_at: SimTime::ZERO + Span::secs(10),
+            source: SourceId(0),
+            version: NEW,
+            ordinals: (0..100).collect(),
+            ended: vec![SimTime::ZERO + Span::secs(5); 100],
+            latency: vec![Span::millis(10); 100],
+            segments,
+            scores,
+            features: Vec::new(),
+            unanswered: Vec::new(),
+        })
+    };
+    for (missing, told) in [(0, Ok((1.0, 40.0))), (30, Ok((1.0, 30.0))), (31, Err(NoVerdict::OneGroup))] {
+        let mut detectors = Detectors::new(std::slice::from_ref(&signal), 0, Seed(1));
+        detectors.take(&batch(missing));
+        let found = detectors.look(0, NEW, OLD, SimTime::ZERO + Span::secs(10));
+        assert_eq!(found.map(|m| (m.values[0], m.values[4])), told, "{missing} scores missing");
+    }
+}
+
+/// A replica that was started anew counts from zero again: that is no traffic, and no negative one.
+#[test]
+fn counters_that_fall_give_no_verdict() {
+    for (kind, window) in [("error-rate\"", 20), ("latency-quantile\"\nquantile = 0.99", 20)] {
+        let policy = policy(&format!("[signals.s]\nkind = \"{kind}\nwindow = \"{window}s\"\n"));
+        let mut detectors = Detectors::new(&policy.signals, 0, Seed(1));
+        for (k, answered) in [500_u64, 900, 300, 700, 800].into_iter().enumerate() {
+            let at = SimTime::ZERO + Span::secs(20 * (k as u64 + 1));
+            let mut latency = Histogram::default();
+            (0..answered).for_each(|i| latency.record(1_000_000 + i));
+            let ended = [answered, 0, 0, 0, 0, 0];
+            let rows =
+                vec![MetricsRow { version: NEW, segment: SegmentId(0), replica: Some(ReplicaId(1)), ended, latency }];
+            let capacity = Capacity { concurrency: 1, queue: 1, memory: None };
+            detectors.take(&Input::Metrics(Metrics { scraped_at: at, rows, gauges: Vec::new(), capacity }));
+            let found = detectors.look(0, NEW, OLD, at);
+            match k {
+                2 => assert_eq!(found, Err(NoVerdict::Undefined("a counter is less than it was")), "{kind}"),
+                _ => assert!(found.is_ok(), "{kind}, scrape {k}: {found:?}"),
+            }
+        }
+    }
 }
 
 /// A column that the reference has and the window has not hides behind no other; one that nobody has is left out.

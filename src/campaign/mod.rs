@@ -145,8 +145,14 @@ fn readings(policy: &PolicyConfig) -> Vec<Reading> {
             factor: other.factor / read.factor,
             offset: (other.offset - read.offset) / read.factor,
         };
-        let (rule, text) = (RuleId(i as u16), rule.text.clone());
-        Some(Reading { rule, text, signal: field.signal, field: field.field, limit })
+        Some(Reading {
+            rule: RuleId(i as u16),
+            text: rule.text.clone(),
+            looks: rule.looks,
+            signal: field.signal,
+            field: field.field,
+            limit,
+        })
     };
     policy.rules.iter().enumerate().filter_map(reading).collect()
 }

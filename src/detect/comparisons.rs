@@ -49,6 +49,10 @@ pub fn look(
     }
     let test = config.test.spending(looks * config.across.share(places.len()));
     let several = places.len() > 1;
+    let of_column = |column: usize, why: NoVerdict| match several {
+        true => NoVerdict::Column { place: column - places.start, why: why.kind() },
+        false => why,
+    };
     let mut found: Vec<Found> = Vec::with_capacity(places.len());
     let mut reason = NoVerdict::Empty;
     let mut scratch = KsScratch::default();
@@ -69,16 +73,14 @@ pub fn look(
         match values {
             Ok((values, quick)) => found.push(Found { column, values, quick }),
             Err(why @ (NoVerdict::NoReference { .. } | NoVerdict::NoSpread)) => reason = why,
-            Err(why) if several => {
-                return Err(NoVerdict::Column { place: column - places.start, why: why.kind() });
-            }
-            Err(why) => return Err(why),
+            Err(why) => return Err(of_column(column, why)),
         }
     }
     let mut worst = most(&test, &found).ok_or(reason)?;
     // The column that differs most is worth its exact p-value, and where the distance is.
     while found[worst].quick {
-        let values = evaluate(&test, rows, found[worst].column, sides, at, &mut below)?;
+        let column = found[worst].column;
+        let values = evaluate(&test, rows, column, sides, at, &mut below).map_err(|why| of_column(column, why))?;
         found[worst] = Found { values, quick: false, ..found[worst] };
         worst = most(&test, &found).ok_or(reason)?;
     }

@@ -227,7 +227,7 @@ impl Defect {
 /// A measure over labelled answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quality {
-    /// Share of right classes (Wilson interval).
+    /// Share of right classes (Wilson's interval; Clopper and Pearson's where it must be exact).
     Accuracy,
     /// Harmonic mean of precision and recall.
     F1,

@@ -69,6 +69,24 @@ struct Waiting {
     scored: VecDeque<Option<Scored>>,
 }
 
+impl Waiting {
+    /// Takes one score; those that are [`WAITING_MAX`] ordinals older go, however wide the gap.
+    fn put(&mut self, ordinal: u64, scored: Scored) {
+        let newest = ordinal.saturating_sub(WAITING_MAX as u64 - 1);
+        if newest > self.base {
+            let gone = (newest - self.base).min(self.scored.len() as u64) as usize;
+            self.scored.drain(..gone);
+            self.base = newest;
+        }
+        let Some(at) = ordinal.checked_sub(self.base) else { return };
+        let at = at as usize;
+        if self.scored.len() <= at {
+            self.scored.resize(at + 1, None);
+        }
+        self.scored[at] = Some(scored);
+    }
+}
+
 /// What was labelled of one version.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Answers {
@@ -115,16 +133,7 @@ impl Labelled {
         let waiting = &mut self.waiting[place];
         let rows = batch.ordinals.iter().zip(&batch.scores).zip(batch.ended.iter().zip(&batch.segments));
         for ((&ordinal, &score), (&ended, &segment)) in rows {
-            let Some(at) = ordinal.checked_sub(waiting.base) else { continue };
-            let at = at as usize;
-            if waiting.scored.len() <= at {
-                waiting.scored.resize(at + 1, None);
-            }
-            waiting.scored[at] = Some(Scored { version: batch.version, score: score.to_bits(), segment, ended });
-        }
-        while waiting.scored.len() > WAITING_MAX {
-            waiting.scored.pop_front();
-            waiting.base += 1;
+            waiting.put(ordinal, Scored { version: batch.version, score: score.to_bits(), segment, ended });
         }
     }
 
@@ -144,10 +153,10 @@ impl Labelled {
             joined.push(pair);
             let Answers { pairs, latest } = &mut self.answers[version.index()];
             *latest = ended.max(*latest);
-            pairs.push_back(pair);
-            if pairs.len() > keep.max((keep * BESIDE).min(KEPT_MAX)) {
+            if pairs.len() >= keep.max(keep.saturating_mul(BESIDE).min(KEPT_MAX)).max(1) {
                 pairs.pop_front();
             }
+            pairs.push_back(pair);
         }
         // A hole near the end may be an answer that is still under way.
         while waiting.scored.len() > UNDER_WAY_MAX && waiting.scored.front().is_some_and(Option::is_none) {
@@ -184,5 +193,61 @@ impl Labelled {
         }
         let since = answers.pairs.iter().rev().take_while(|p| p.known >= known);
         Ok(since.filter(|p| (first..=last).contains(&p.ended)).copied().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SourceId;
+    use crate::time::Span;
+
+    fn scores(ordinals: &[u64], version: u16) -> Observations {
+        let n = ordinals.len();
+        Observations {
+            scraped_at: SimTime(1),
+            source: SourceId(0),
+            version: VersionId(version),
+            ordinals: ordinals.to_vec(),
+            ended: vec![SimTime(1); n],
+            latency: vec![Span(1); n],
+            segments: vec![SegmentId(0); n],
+            scores: vec![0.75; n],
+            features: Vec::new(),
+            unanswered: Vec::new(),
+        }
+    }
+
+    fn labels(ordinals: &[u64]) -> Labels {
+        let labels = vec![1.0; ordinals.len()];
+        Labels { scraped_at: SimTime(2), source: SourceId(0), ordinals: ordinals.to_vec(), labels }
+    }
+
+    /// However far apart ordinals are, no more is kept than was said; labels of the newest are joined, older ones are let go.
+    #[test]
+    fn a_gap_in_ordinals_takes_no_memory() {
+        let far = 1 << 60;
+        let max = WAITING_MAX as u64;
+        let mut labelled = Labelled::new(Some(100));
+        labelled.scores(&scores(&[0, 1, 5, max], 0));
+        assert_eq!(labelled.labels(&labels(&[0, 1])).len(), 1, "the oldest of one more than there is room for");
+        labelled.scores(&scores(&[far, far - 1, far - max, far + 3], 0));
+        assert_eq!(labelled.waiting[0].scored.len(), max as usize);
+        assert!(labelled.heap() <= 24 * WAITING_MAX + 2 * 100 * BESIDE * size_of::<Pair>(), "{}", labelled.heap());
+        assert_eq!(labelled.labels(&labels(&[5, far - max, far - 1, far, far + 3, far + 4])).len(), 3);
+    }
+
+    /// What is kept of labels is what was said.
+    #[test]
+    fn labels_take_the_memory_that_is_said() {
+        let mut labelled = Labelled::new(Some(1 << 16));
+        for k in 0..=(KEPT_MAX as u64 / 4096) {
+            let ordinals: Vec<u64> = (k * 4096..(k + 1) * 4096).collect();
+            labelled.scores(&scores(&ordinals, 0));
+            assert_eq!(labelled.labels(&labels(&ordinals)).len(), 4096);
+        }
+        let pairs = &labelled.answers[0].pairs;
+        assert_eq!(pairs.len(), KEPT_MAX);
+        assert_eq!(pairs.capacity() * size_of::<Pair>(), 32 << 20);
     }
 }

@@ -178,7 +178,7 @@ impl OutcomeSums {
         self.ring.push(batch.version, Slice { at: batch.scraped_at, from, what: sum });
     }
 
-    /// The rate (Wilson's interval) if all values are 0 or 1, else the mean (Student's).
+    /// The rate (Wilson's interval; Clopper and Pearson's where it must be exact) if all values are 0 or 1, else the mean (Student's).
     ///
     /// # Errors
     /// When there are fewer than `min` values.

@@ -109,7 +109,7 @@ impl Detectors {
             SignalKind::Sequence(sequence) => Some((s.name.clone(), sequence.clone())),
             _ => None,
         };
-        let sequences = Sequences::new(signals.iter().map(sequence).collect(), seed);
+        let sequences = Sequences::new(signals.iter().map(sequence).collect(), width, seed);
         let labels = signals.iter().filter_map(|s| match &s.kind {
             SignalKind::Labelled { labels, .. } => Some(*labels),
             SignalKind::Fairness(f) if f.disparity == Disparity::EqualOpportunity => Some(f.labels),

@@ -54,13 +54,15 @@ impl Fixed {
         Self { of, span, start: None, chunks: Vec::new(), closed: false, bins: Vec::new() }
     }
 
-    /// The first scrape with rows belongs to it, however short the span.
+    /// The first scrape with rows belongs to it, however short the span, and the earliest of all its rows begins it.
     fn take(&mut self, chunk: &Chunk) {
         if self.closed {
             return;
         }
-        let end = *self.start.get_or_insert(chunk.from) + self.span;
-        if chunk.at <= end || self.chunks.iter().all(|c| c.at == chunk.at) {
+        let first = self.chunks.iter().all(|c| c.at == chunk.at);
+        let start = self.start.filter(|start| !first || *start <= chunk.from).unwrap_or(chunk.from);
+        self.start = Some(start);
+        if first || chunk.at <= start + self.span {
             self.chunks.push(chunk.clone());
         } else {
             self.closed = true;
@@ -340,6 +342,22 @@ mod tests {
             let got = sorted(&values);
             prop_assert_eq!(got.len(), expected.len());
             prop_assert!(got.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+
+        /// The first scrape has rows of two versions: the time begins with the earliest of all.
+        #[test]
+        fn a_first_reference_begins_with_the_earliest_row(first in 1u64..9, second in 1u64..9, span in 1u64..20) {
+            let at = |seconds: u64| SimTime::ZERO + Span::secs(seconds);
+            let chunk = |from: u64, scraped: u64| Chunk {
+                at: at(scraped), from: at(from), rows: 1, columns: vec![vec![0.5]], foreign: false, joint: Vec::new(),
+            };
+            let mut fixed = Fixed::new(None, Span::secs(span));
+            for (from, scraped) in [(first, 10), (second, 10), (11, 20), (21, 30), (31, 40)] {
+                fixed.take(&chunk(from, scraped));
+            }
+            let end = first.min(second) + span;
+            let expected = 2 + [20, 30, 40].iter().filter(|scraped| **scraped <= end).count();
+            prop_assert_eq!(fixed.chunks.len(), expected);
         }
 
         #[test]

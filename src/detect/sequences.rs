@@ -152,6 +152,8 @@ struct Line {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sequences {
     seed: Seed,
+    /// Features of a log row.
+    width: usize,
     /// By place among the policy's signals; `None` for signals of other families.
     configs: Vec<Option<(String, SequenceConfig)>>,
     lines: Vec<Vec<Option<Line>>>,
@@ -162,11 +164,11 @@ pub struct Sequences {
 }
 
 impl Sequences {
-    /// Nothing observed yet.
+    /// Nothing observed yet. `width`: features of a log row; of one that has more or fewer none is followed.
     #[must_use]
-    pub fn new(configs: Vec<Option<(String, SequenceConfig)>>, seed: Seed) -> Self {
+    pub fn new(configs: Vec<Option<(String, SequenceConfig)>>, width: usize, seed: Seed) -> Self {
         let n = configs.len();
-        Self { seed, configs, lines: vec![Vec::new(); n], first: vec![Learned::default(); n], complete: false }
+        Self { seed, width, configs, lines: vec![Vec::new(); n], first: vec![Learned::default(); n], complete: false }
     }
 
     /// Whether any signal follows `wanted`.
@@ -193,7 +195,11 @@ impl Sequences {
     /// Takes what a scrape brings of every channel that is followed.
     pub fn take(&mut self, input: &Input) {
         match input {
-            Input::Observations(batch) => self.push(batch.version, |channel| channel.of_rows(batch)),
+            Input::Observations(batch) => {
+                let foreign = batch.features.len() != self.width;
+                let fits = |channel: &Channel| !(foreign && matches!(channel, Channel::Feature(_)));
+                self.push(batch.version, |channel| fits(channel).then(|| channel.of_rows(batch))?);
+            }
             Input::Outcomes(batch) => self.push(batch.version, |channel| channel.of_outcomes(batch)),
             Input::Metrics(_) => self.complete = true,
             _ => {}

@@ -93,6 +93,8 @@ pub struct Reading {
     pub rule: RuleId,
     /// Its condition, as the policy file has it.
     pub text: String,
+    /// Looks in a row at which it must hold.
+    pub looks: u32,
     /// The signal that it reads.
     pub signal: SignalId,
     /// Which of its fields, by place.

@@ -12,7 +12,7 @@
 //! | missing | whether the shift takes its value away | as it comes |
 //! | a feature | the feature (normal payloads only); with it the truth, for who reads more than features | as it comes |
 //! | score, wrong | the score, for who reads it; truth with its label, or at once for who sees features or outcomes as well | as it comes; the label's delay later |
-//! | an outcome | whether it happens; for who reads more, whether the answer was right | the outcome's delay later |
+//! | an outcome | whether it happens; for who reads more, whether it failed and was right | the outcome's delay later |
 //!
 //! Telling more than a rule sees (a service time before it is over, all of a request that then waits too long) makes the bound
 //! higher and so still one. Scores are told by the `z` that they come from. Only requests with an answer in time have outcomes as
@@ -200,7 +200,7 @@ impl Question<'_> {
         let truth = self.truth(came, luck);
         let (z, turned) = (normal::quantile(luck.uniform32()), luck.uniform32());
         let z = scores.deviate(z, turned, truth, self.shifted.then_some(self.shift));
-        let Info { score, features, labels, outcomes } = self.info;
+        let Info { score, features, labels, outcomes, .. } = self.info;
         // Rows in the order of a table: their truth is no draw.
         let in_order = matches!(self.bench.world.sources[source].payload, Payload::Replay { iid: false, .. });
         let densities = Densities::of(scores, self.shift, z);
@@ -235,7 +235,7 @@ impl Question<'_> {
                 (false, false) => outcome.right,
             }
         };
-        let ratio = self.event(p, p * factor, luck);
+        let ratio = self.event(p, (p * factor).min(1.0), luck);
         told(outcome.delay.at(luck.uniform32()), ratio);
     }
 }

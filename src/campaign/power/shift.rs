@@ -98,8 +98,8 @@ fn figure(x: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// What signals read beyond times and failures. Latency, failures and what is missing are drawn apart from all else, so that
-/// who reads more knows no more of them; scores, features, truth and outcomes hang together.
+/// What signals read beyond times. Latency, failures and what is missing are drawn apart from all else, so that who reads more
+/// knows no more of them; scores, features, truth and outcomes hang together, and an outcome hangs on the failure as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Info {
     pub(super) score: bool,
@@ -107,13 +107,17 @@ pub(super) struct Info {
     pub(super) features: bool,
     pub(super) labels: bool,
     pub(super) outcomes: bool,
+    /// Which requests got no answer.
+    pub(super) failures: bool,
 }
 
 impl Info {
-    pub(super) const SCORE: Self = Self { score: true, features: false, labels: false, outcomes: false };
-    pub(super) const FEATURES: Self = Self { score: false, features: true, labels: false, outcomes: false };
-    pub(super) const LABELS: Self = Self { score: false, features: false, labels: true, outcomes: false };
-    pub(super) const OUTCOMES: Self = Self { score: false, features: false, labels: false, outcomes: true };
+    const NOTHING: Self = Self { score: false, features: false, labels: false, outcomes: false, failures: false };
+    pub(super) const SCORE: Self = Self { score: true, ..Self::NOTHING };
+    pub(super) const FEATURES: Self = Self { features: true, ..Self::NOTHING };
+    pub(super) const LABELS: Self = Self { labels: true, ..Self::NOTHING };
+    pub(super) const OUTCOMES: Self = Self { outcomes: true, ..Self::NOTHING };
+    pub(super) const FAILURES: Self = Self { failures: true, ..Self::NOTHING };
 
     pub(super) const fn with(self, other: Self) -> Self {
         Self {
@@ -121,16 +125,17 @@ impl Info {
             features: self.features || other.features,
             labels: self.labels || other.labels,
             outcomes: self.outcomes || other.outcomes,
+            failures: self.failures || other.failures,
         }
     }
 
     /// Only this and nothing else of what hangs together.
     pub(super) fn only_features(self) -> bool {
-        self == Self::FEATURES
+        Self { failures: false, ..self } == Self::FEATURES
     }
 
     pub(super) fn only_labels(self) -> bool {
-        self == Self::LABELS
+        Self { failures: false, ..self } == Self::LABELS
     }
 
     pub(super) fn only_outcomes(self) -> bool {
@@ -140,6 +145,12 @@ impl Info {
 
 /// Why nothing is known of a rule that reads how full replicas are, not even its false alarms: nothing here has replicas.
 pub(super) const GAUGES: &str = "it reads gauges of replicas, which only a plant has";
+
+/// What is known to who counts answers on the wrong side of a threshold: at 0.5 which are wrong, as the shift has it; elsewhere
+/// something else of score and label.
+fn wrong_at(threshold: f64) -> Info {
+    if threshold == 0.5 { Info::LABELS } else { Info::LABELS.with(Info::SCORE) }
+}
 
 /// The kinds of shift that a signal reads (without sizes), what it reads in all, and, where it reads no shift, why.
 fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
@@ -154,11 +165,11 @@ fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
     };
     match kind {
         SignalKind::LatencyQuantile { .. } => moved(Shift::Latency(1.0), times),
-        SignalKind::ErrorRate { .. } => moved(Shift::Failure(0.0), times),
+        SignalKind::ErrorRate { .. } => moved(Shift::Failure(0.0), Info::FAILURES),
         SignalKind::BurnRate(burn) if burn.slower_than.is_some() => {
-            (vec![Shift::Latency(1.0), Shift::Failure(0.0)], times, "")
+            (vec![Shift::Latency(1.0), Shift::Failure(0.0)], Info::FAILURES, "")
         }
-        SignalKind::BurnRate(_) => moved(Shift::Failure(0.0), times),
+        SignalKind::BurnRate(_) => moved(Shift::Failure(0.0), Info::FAILURES),
         SignalKind::Saturation { .. } => nothing(times, GAUGES),
         SignalKind::DataQuality(quality) => match (quality.defect, &quality.of) {
             (Defect::Missing, Columns::Score) => nothing(Info::SCORE, "it reads a defect that no shift here brings"),
@@ -169,8 +180,10 @@ fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
             (Defect::OutOfRange, of) => columns(of),
             (_, of) => nothing(columns(of).1, "it reads a defect that no shift here brings"),
         },
+        SignalKind::Labelled { measure: Quality::Accuracy, threshold, .. } => {
+            moved(Shift::Wrong(0.0), wrong_at(*threshold))
+        }
         // Which score goes with which label tells more than how many are wrong.
-        SignalKind::Labelled { measure: Quality::Accuracy, .. } => moved(Shift::Wrong(0.0), Info::LABELS),
         SignalKind::Labelled { .. } => moved(Shift::Wrong(0.0), Info::LABELS.with(Info::SCORE)),
         SignalKind::Estimate { .. } => moved(Shift::Score(0.0), Info::SCORE),
         SignalKind::Fairness(_) => {
@@ -183,8 +196,8 @@ fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
             Channel::Score | Channel::Confidence => moved(Shift::Score(0.0), Info::SCORE),
             Channel::Feature(i) => moved(Shift::Feature { column: i, by: 0.0 }, Info::FEATURES),
             Channel::Latency => moved(Shift::Latency(1.0), times),
-            Channel::Failure => moved(Shift::Failure(0.0), times),
-            Channel::Wrong { .. } => moved(Shift::Wrong(0.0), Info::LABELS),
+            Channel::Failure => moved(Shift::Failure(0.0), Info::FAILURES),
+            Channel::Wrong { threshold } => moved(Shift::Wrong(0.0), wrong_at(threshold)),
             Channel::AbsoluteError | Channel::SquaredError => moved(Shift::Wrong(0.0), Info::LABELS.with(Info::SCORE)),
             Channel::Outcome(of) => moved(Shift::Outcome { of, factor: 1.0 }, Info::OUTCOMES),
         },

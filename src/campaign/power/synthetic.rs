@@ -279,6 +279,8 @@ pub(super) struct Rollout<'a> {
     change: SimTime,
     /// Draws whether an outcome is lost to the shift.
     lost: Stream,
+    /// Canary requests that came before the change and ended after it, by when they ended, in order.
+    spared: Vec<SimTime>,
     /// A row of features that the shift has changed.
     row: Block,
     /// Canary requests that came since the stage had its weight.
@@ -319,6 +321,7 @@ impl<'a> Rollout<'a> {
             shift: None,
             change: SimTime::NEVER,
             lost: Stream::named(seed, "power", "lost outcomes"),
+            spared: Vec::new(),
             row,
             counts: Counts::default(),
             since: Counts::default(),
@@ -446,6 +449,8 @@ impl<'a> Rollout<'a> {
         }
         if open.since {
             self.since.add(labelled, bad);
+        } else if open.canary && ended >= self.change {
+            self.spared.push(ended);
         }
     }
 
@@ -485,7 +490,7 @@ impl<'a> Rollout<'a> {
         fired.collect()
     }
 
-    /// Takes outcomes of the canary away, by the shift: of requests that ended since it came.
+    /// Takes outcomes of the canary away, by the shift: of requests that came since.
     fn lose_outcomes(&mut self, input: &mut Input) {
         let Some(Shift::Outcome { of, factor }) = self.shift else { return };
         let Input::Outcomes(batch) = input else { return };
@@ -493,7 +498,8 @@ impl<'a> Rollout<'a> {
             return;
         }
         for (ended, value) in batch.ended.iter().zip(&mut batch.values) {
-            if *ended >= self.change && *value != 0.0 && self.lost.uniform32() >= factor {
+            let since = *ended >= self.change && self.spared.binary_search(ended).is_err();
+            if since && *value != 0.0 && self.lost.uniform32() >= factor {
                 *value = 0.0;
             }
         }

@@ -15,7 +15,7 @@ fn at(seconds: f64) -> SimTime {
 
 fn following(of: Channel, by: Config, standardise: Option<Reference>) -> Sequences {
     let config = SequenceConfig { of, by: Follower::Detector(by), standardise };
-    Sequences::new(vec![Some(("s".to_owned(), config))], Seed(1))
+    Sequences::new(vec![Some(("s".to_owned(), config))], 1, Seed(1))
 }
 
 fn cusum(h: f64) -> Config {

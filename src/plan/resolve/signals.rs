@@ -439,12 +439,15 @@ impl Resolve<'_, '_> {
             },
         };
         self.columns = names;
+        if matches!(columns, Columns::Features | Columns::All) {
+            self.alike();
+        }
         columns
     }
 
     /// The place of a feature in every source.
     fn feature(&mut self, of: &str, others: &[&str]) -> Option<usize> {
-        let Some([first, rest @ ..]) = self.known.columns else { return None };
+        let Some([first, ..]) = self.known.columns else { return None };
         let Some(index) = first.iter().position(|c| c == of) else {
             let mut names = others.to_vec();
             names.extend(first.iter().map(String::as_str));
@@ -453,10 +456,20 @@ impl Resolve<'_, '_> {
             self.found.push(place.wrong(format!("unknown feature `{of}`")).label("no such feature").maybe_help(help));
             return None;
         };
-        if rest.iter().any(|c| c.get(index).is_none_or(|name| name != of)) {
-            let message = format!("not every source of traffic has `{of}` at the same place");
-            self.found.push(self.place.at("of").wrong(message).help("look at the score, or at all features"));
-        }
+        self.alike();
         Some(index)
+    }
+
+    /// Columns are known by their places, and rows with others are left out: so all sources must have the same.
+    fn alike(&mut self) {
+        let Some([first, rest @ ..]) = self.known.columns else { return };
+        let Some(other) = rest.iter().position(|columns| columns != first) else { return };
+        let place = 1 + first.iter().zip(&rest[other]).take_while(|(a, b)| a == b).count();
+        let message = format!(
+            "the sources of traffic have different columns: source {} differs from the first in column {place}",
+            other + 2
+        );
+        let help = "signals over features need the same columns, in the same order, in every source; all others do not";
+        self.found.push(self.place.at("of").wrong(message).help(help));
     }
 }

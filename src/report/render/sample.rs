@@ -147,7 +147,7 @@ fn names() -> Names {
 fn readings() -> Vec<Reading> {
     let reading = |rule, text: &str, signal, field, limit| {
         let (rule, signal) = (RuleId(rule), SignalId(signal));
-        Reading { rule, text: text.to_owned(), signal, field, limit }
+        Reading { rule, text: text.to_owned(), looks: 1, signal, field, limit }
     };
     let baseline = |signal, field, factor| Limit { of: Some((SignalId(signal), field, true)), factor, offset: 0.0 };
     let constant = Limit { of: None, factor: 0.0, offset: 0.001 };

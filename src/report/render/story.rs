@@ -282,7 +282,9 @@ fn ending(incident: &Incident) -> String {
     if !incident.hurt {
         return "nobody was exposed to it".to_owned();
     }
+    let well = incident.recovered.zip(incident.detected.as_ref()).is_some_and(|(well, found)| well < found.at);
     match incident.mttr() {
+        Some(delay) if well => format!("users were well again after {delay}; it was {detected}"),
         Some(delay) => format!("{detected}, users well again after {delay}"),
         None => format!("{detected}, users not well again within {}", incident.horizon),
     }

@@ -1,5 +1,5 @@
 //! Owns the picture of a power analysis: for each kind of shift a panel with the median delay against the size, one line for
-//! each rule, the fastest possible dashed in its colour.
+//! each rule, and below each of its marks a bar at the fastest possible.
 //!
 //! A rule's name stands at its line and its marker differs in shape, so that colour is not all that tells rules apart; where
 //! fewer than half were found, the mark stands on the row *not found*.
@@ -160,19 +160,15 @@ impl Chart<'_> {
     }
 
     fn legend<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, y: f64) -> Drawn {
-        let pen = |dashed: bool| {
-            let pen = Pen::new(WHOLE, 2.0);
-            if dashed { pen.dashed(5.0, 4.0) } else { pen }
-        };
-        canvas.line(&[(LEFT, y - 4.0), (LEFT + 34.0, y - 4.0)], pen(false))?;
+        canvas.line(&[(LEFT, y - 4.0), (LEFT + 34.0, y - 4.0)], Pen::new(WHOLE, 2.0))?;
         mark(canvas, (LEFT + 17.0, y - 4.0), 0, WHOLE)?;
         let words = "median delay from the shift to the look at which the rule fires, lag included; the thin line up ends at the 90th percentile";
         canvas.text((LEFT + 44.0, y), words, Text::plain(13.0))?;
-        canvas.line(&[(LEFT, y + 18.0), (LEFT + 34.0, y + 18.0)], pen(true))?;
+        bar(canvas, (LEFT + 17.0, y + 18.0), WHOLE)?;
         let words = "fastest possible: mean delay of the best of all rules with the same rate of false alarms, or what no rule's median can undercut, if that is more";
         canvas.text((LEFT + 44.0, y + 22.0), words, Text::plain(13.0))?;
         let words = format!(
-            "“not found”: fewer than half within {}. No dashed line: no bound. No model ran; answers, queues and telemetry are simulated as power.md says.",
+            "“not found”: fewer than half within {}. No bar: no bound. No model ran; answers, queues and telemetry are simulated as power.md says.",
             self.power.setting.within
         );
         canvas.text((LEFT, y + 46.0), &words, Text::plain(12.5).ink(Ink::SOFT))
@@ -275,11 +271,10 @@ impl Line<'_> {
         never: f64,
         x: impl Fn(f64) -> f64,
     ) -> Drawn {
-        let best: Vec<Point> = self.rows.iter().filter_map(|r| Some((x(r.size), scale.y(limit(r)?)))).collect();
-        canvas.line(&best, Pen::new(self.ink, 2.0).dashed(5.0, 4.0))?;
-        if let [only] = best[..] {
-            canvas
-                .line(&[(only.0 - 12.0, only.1), (only.0 + 12.0, only.1)], Pen::new(self.ink, 2.0).dashed(5.0, 4.0))?;
+        for row in &self.rows {
+            if let Some(seconds) = limit(row) {
+                bar(canvas, (x(row.size), scale.y(seconds)), self.ink)?;
+            }
         }
         let median: Vec<Point> = self.rows.iter().filter_map(|r| Some((x(r.size), scale.y(r.median_s?)))).collect();
         canvas.line(&median, Pen::new(self.ink, 2.0))?;
@@ -315,7 +310,7 @@ impl Line<'_> {
 
 const fn heading(kind: Kind) -> &'static str {
     match kind {
-        Kind::Latency => "Slower answers",
+        Kind::Latency => "Slower answers, all of them alike",
         Kind::Failure => "Failing requests",
         Kind::Wrong => "Wrong answers",
         Kind::Score => "Scores that move",
@@ -323,6 +318,11 @@ const fn heading(kind: Kind) -> &'static str {
         Kind::Missing => "Missing values",
         Kind::Outcome => "Outcomes that stay away",
     }
+}
+
+/// The fastest possible.
+fn bar<B: DrawingBackend>(canvas: &mut Canvas<B>, (x, y): Point, ink: Ink) -> Drawn {
+    canvas.line(&[(x - RADIUS, y), (x + RADIUS, y)], Pen::new(ink, 3.0))
 }
 
 /// A dot, a square or a triangle.

@@ -1,12 +1,12 @@
 //! Owns the panels that are drawn from windows: traffic, latency, bad requests, accuracy.
 
 use super::PLOT;
-use super::series::{self, Bin, Run};
+use super::series::{self, Bin, Gathered, Run};
 use super::signals;
 use crate::event::Event;
 use crate::id::VersionId;
 use crate::report::objective::Loss;
-use crate::report::render::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Point, Text};
+use crate::report::render::canvas::{Anchor, Canvas, DrawError, Drawn, Ink, Pen, Point, Text};
 use crate::report::render::story::{bad_version, percent};
 use crate::report::trial::{Incident, TrialReport};
 use crate::time::SimTime;
@@ -347,19 +347,30 @@ fn latency<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f6
     legend(canvas, top, &keys)
 }
 
+/// A line for each version, of a share that enough of its requests have.
+fn lines_of(scene: &Scene<'_>, share: impl Fn(&Gathered) -> Option<f64>) -> Vec<(VersionId, Vec<Run>)> {
+    let line = |&id: &VersionId| (id, series::line(&scene.bins, &scene.cuts, id, ENOUGH, &share));
+    scene.versions().iter().map(line).collect()
+}
+
+/// Draws them; what they are called, the topmost first.
+fn draw_lines<B: DrawingBackend>(
+    scene: &Scene<'_>,
+    canvas: &mut Canvas<B>,
+    scale: &Scale,
+    lines: &[(VersionId, Vec<Run>)],
+) -> Result<Vec<(Key, String)>, DrawError> {
+    let mut keys = Vec::new();
+    for (id, runs) in lines {
+        let pen = Pen::new(scene.ink(*id), 2.2);
+        scene.runs(canvas, scale, runs, scene.ink(*id), pen)?;
+        keys.insert(0, (Key::Line(pen), scene.name(*id)));
+    }
+    Ok(keys)
+}
+
 fn bad<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
-    let own: Vec<(VersionId, Vec<Run>)> = scene
-        .versions()
-        .iter()
-        .map(|&id| {
-            (
-                id,
-                series::line(&scene.bins, &scene.cuts, id, ENOUGH, |cell| {
-                    Some(cell.counts.bad as f64 / cell.counts.requests as f64)
-                }),
-            )
-        })
-        .collect();
+    let own = lines_of(scene, |cell| Some(cell.counts.bad as f64 / cell.counts.requests as f64));
     let total = |bin: &Bin| {
         let sum = |of: fn(&crate::report::trial::RequestCounts) -> u64| {
             bin.cells.iter().map(|cell| of(&cell.counts)).sum::<u64>()
@@ -375,12 +386,7 @@ fn bad<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, b
     let scale = Scale { low: 0.0, high: (highest.max(lines) * 1.08).clamp(0.005, 1.0), top, bottom, log: false };
     stack(scene, canvas, &scale, &[FAILED, LATE, WRONG], total)?;
     scene.values(canvas, &scale, &percents(&scale, 5))?;
-    let mut keys = Vec::new();
-    for (id, runs) in &own {
-        let pen = Pen::new(scene.ink(*id), 2.2);
-        scene.runs(canvas, &scale, runs, scene.ink(*id), pen)?;
-        keys.insert(0, (Key::Line(pen), scene.name(*id)));
-    }
+    let mut keys = draw_lines(scene, canvas, &scale, &own)?;
     keys.extend([
         (Key::Area(WRONG), "all: wrong answer".to_owned()),
         (Key::Area(LATE), "all: late".to_owned()),
@@ -390,27 +396,15 @@ fn bad<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, b
 }
 
 fn accuracy<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
-    let lines: Vec<(VersionId, Vec<Run>)> = scene
-        .versions()
-        .iter()
-        .map(|&id| {
-            let runs = series::line(&scene.bins, &scene.cuts, id, ENOUGH, |cell| {
-                let answered = cell.counts.requests.saturating_sub(cell.counts.failed);
-                (answered > 0).then(|| 1.0 - cell.counts.wrong as f64 / answered as f64)
-            });
-            (id, runs)
-        })
-        .collect();
+    let lines = lines_of(scene, |cell| {
+        let answered = cell.counts.requests.saturating_sub(cell.counts.failed);
+        (answered > 0).then(|| 1.0 - cell.counts.wrong as f64 / answered as f64)
+    });
     let (low, high) = series::extent(lines.iter().flat_map(|(_, runs)| runs)).unwrap_or((0.0, 1.0));
     let pad = ((high - low) * 0.12).max(0.02);
     let scale = Scale { low: (low - pad).max(0.0), high: (high + pad).min(1.0), top, bottom, log: false };
     scene.values(canvas, &scale, &percents(&scale, 6))?;
-    let mut keys = Vec::new();
-    for (id, runs) in &lines {
-        let pen = Pen::new(scene.ink(*id), 2.2);
-        scene.runs(canvas, &scale, runs, scene.ink(*id), pen)?;
-        keys.insert(0, (Key::Line(pen), scene.name(*id)));
-    }
+    let keys = draw_lines(scene, canvas, &scale, &lines)?;
     legend(canvas, top, &keys)
 }
 

@@ -92,7 +92,11 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
         let rules: Vec<String> = lane
             .readings
             .iter()
-            .map(|reading| format!("rule {}: {}", names.rule(reading.rule), reading.text))
+            .map(|reading| {
+                let looks =
+                    if reading.looks > 1 { format!(", {} looks in a row", reading.looks) } else { String::new() };
+                format!("rule {}: {}{looks}", names.rule(reading.rule), reading.text)
+            })
             .collect();
         let rules = canvas.fit(&rules.join("; "), Text::plain(12.5), PLOT.1 - x - width - 30.0);
         let end = x + width + 14.0 + canvas.text_width(&rules, Text::plain(12.5));
@@ -117,6 +121,12 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
             let (point, ink) = ((scene.x(at), lane.scale.y(value)), scene.ink(scene.report.rollout.0));
             canvas.dot(point, 6.0, Ink::WHITE)?;
             canvas.dot(point, 4.5, ink)?;
+            // On the side where there is room; the line it stands on comes from the left.
+            let (text, how) = (figure(value), Text::bold(12.5));
+            let width = canvas.text_width(&text, how);
+            let left = if point.0 + width + 20.0 < PLOT.1 { point.0 + 9.0 } else { point.0 - width - 9.0 };
+            canvas.rect((left - 2.0, point.1 - 8.0), (left + width + 2.0, point.1 + 7.0), Ink::WHITE.alpha(0.85))?;
+            canvas.text((left, point.1 + 4.5), &text, how.ink(ink))?;
         }
     }
     let points = lanes.iter().flat_map(|lane| &lane.lines).flat_map(|(_, runs)| runs).flatten();
