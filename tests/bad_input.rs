@@ -358,6 +358,42 @@ fn an_outcome_of_two_sources_is_one() {
     assert_eq!(ids, [vec![(0, "revenue")], vec![(1, "clicks"), (0, "revenue")]]);
 }
 
+/// Signals over features know columns by their places: no row of another source may be read wrongly, or left out in silence.
+#[test]
+fn sources_with_different_columns() {
+    let concept = manifest("shop", MODEL_1)
+        .replace(r#"["age", "income"]"#, r#"["age", "debt", "income"]"#)
+        .replace(r#""lineage": {}"#, r#""lineage": { "concept": { "weights": [1, 1, 1], "bias": 0 } }"#);
+    let policy = |of: &str| POLICY.replace("of = \"score\"", &format!("of = \"{of}\""));
+    let files = |of: &str| {
+        let more = "[[traffic]]\nsource = \"more\"\nnormal = { concept = \"shop.json\" }\n\
+                    arrivals = { kind = \"poisson\", rate = \"1/s\" }\n";
+        let mut files = inputs();
+        let scenario = SCENARIO.replace("labels = \"stay\"", "source = \"shop\"\nlabels = \"stay\"") + more;
+        (files[0].1, files[1].1) = (scenario.into(), policy(of).into());
+        files.push(("shop.json", concept.clone().into()));
+        files
+    };
+    let plan = load(files("score"), None).unwrap_or_else(|e| panic!("{}", render(&e, false)));
+    assert_eq!(plan.world.sources.iter().map(rollcage::world::config::Source::width).collect::<Vec<_>>(), [2, 3]);
+    let message = "different columns: source 2 differs from the first in column 2";
+    for of in ["features", "all", "age"] {
+        check_files(files(of), &[("policies/p.toml", 7, 6, message, "the same columns, in the same order")]);
+    }
+    let followed = |of: &str| {
+        policy(of)
+            .replace("kind = \"ks\"", "kind = \"adwin\"")
+            .replacen("window = \"60s\"\n[[rule", "[[rule", 1)
+            .replace("score-drift.p < 0.001", "score-drift.alarm > 0")
+    };
+    let mut following = files("age");
+    following[1].1 = followed("age").into();
+    check_files(following, &[("policies/p.toml", 7, 6, message, "the same columns")]);
+    let mut following = files("score");
+    following[1].1 = followed("score").into();
+    check_files(following, &[]);
+}
+
 #[test]
 fn memory_that_cannot_be() {
     let s = "s.toml";

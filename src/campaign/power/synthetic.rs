@@ -345,6 +345,12 @@ impl<'a> Rollout<'a> {
 
     /// Goes on to the next scrape and looks at it; the rules that fire.
     pub(super) fn step(&mut self) -> Vec<RuleId> {
+        let read = self.read();
+        self.judge(read)
+    }
+
+    /// Goes on to the next scrape; what it reads.
+    fn read(&mut self) -> Scraped {
         self.scrapes += 1;
         let now = self.now();
         while let Some(request) = self.tape.requests.get(self.next).filter(|r| r.arrived <= now) {
@@ -357,7 +363,11 @@ impl<'a> Rollout<'a> {
             let open = first.remove();
             self.end(ended, open);
         }
-        self.scrape(now)
+        let mut read = self.telemetry.scrape(now, self.scrapes);
+        if let Scraped::Read(told) = &mut read {
+            told.iter_mut().for_each(|input| self.lose_outcomes(input));
+        }
+        read
     }
 
     fn arrive(&mut self, request: &Request) {
@@ -466,18 +476,17 @@ impl<'a> Rollout<'a> {
         self.telemetry.log(end, row, 0);
     }
 
-    fn scrape(&mut self, now: SimTime) -> Vec<RuleId> {
+    /// Looks at what the last scrape has read; the rules that fire.
+    fn judge(&mut self, read: Scraped) -> Vec<RuleId> {
+        let now = self.now();
         let rollout = &self.bench.plan.rollout;
         let begins = self.bench.plan.rollout.stages.first().map_or(SimTime::NEVER, |(at, _)| *at);
         let looks = now + self.bench.world.telemetry.lag >= begins;
-        let events = match self.telemetry.scrape(now, self.scrapes) {
+        let events = match read {
             Scraped::Lost(gap) if looks => self.judge.look_in_vain(gap.to),
             Scraped::Lost(_) => Vec::new(),
             Scraped::Read(told) => {
-                for mut input in told {
-                    self.lose_outcomes(&mut input);
-                    self.judge.take(&input);
-                }
+                told.iter().for_each(|input| self.judge.take(input));
                 self.judge.take(&Input::Metrics(self.telemetry.metrics(now, Vec::new())));
                 let pair = Pair { candidate: rollout.to, baseline: rollout.from };
                 if looks { self.judge.look(now, pair) } else { Vec::new() }
@@ -503,5 +512,46 @@ impl<'a> Rollout<'a> {
                 *value = 0.0;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::power::tests::plan_of;
+    use crate::campaign::power::{Ask, Frame};
+    use crate::id::OutcomeId;
+    use crate::world::distribution::Distribution;
+
+    /// Outcomes are lost to requests that came since the change, as all else is: what one under way brings is its own.
+    #[test]
+    fn outcomes_of_requests_under_way_are_not_lost() {
+        let mut plan = plan_of("replica-crash.toml");
+        for outcome in plan.world.sources.iter_mut().flat_map(|source| &mut source.outcomes) {
+            (outcome.right, outcome.wrong, outcome.failed) = (1.0, 1.0, 1.0);
+            outcome.delay = Distribution::Constant(Span::ZERO);
+        }
+        let frame = Frame::new(&plan, &Ask::default()).expect("a frame");
+        let bench = &frame.bench;
+        let tape = Tape::new(bench, Seed(1));
+        let mut run = Rollout::new(bench, &tape, Seed(1));
+        let scrape = bench.world.telemetry.scrape;
+        while run.now() + scrape <= frame.changes[1] {
+            run.step();
+        }
+        // While this one is served.
+        let at = tape.canary(bench, run.now())[3].arrived + Span(1);
+        run.change(at, Some(Shift::Outcome { of: OutcomeId(0), factor: 0.0 }));
+        let Scraped::Read(told) = run.read() else { panic!("this scrape arrives") };
+        let mine = told.iter().filter_map(|input| match input {
+            Input::Outcomes(batch) if batch.version == plan.rollout.to => Some(batch),
+            _ => None,
+        });
+        let values: Vec<(SimTime, f32)> =
+            mine.flat_map(|batch| batch.ended.iter().copied().zip(batch.values.iter().copied())).collect();
+        let lost = values.iter().filter(|(_, value)| *value == 0.0).count() as u64;
+        assert!(lost > 0 && lost == run.since.ended, "{lost} of {}", run.since.ended);
+        let kept = values.iter().filter(|(ended, value)| *ended > at && *value == 1.0).count();
+        assert!(kept > 0 && kept == run.spared.len(), "{kept} of {}", run.spared.len());
     }
 }

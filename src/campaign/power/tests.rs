@@ -9,7 +9,7 @@ use crate::rng::Stream;
 use crate::stats::summary::Summary;
 use std::path::Path;
 
-fn plan_of(scenario: &str) -> Plan {
+pub(super) fn plan_of(scenario: &str) -> Plan {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(scenario);
     let mut trusting = |_: &[u8], _: &Signature| Ok(Vetting { vetted: false, rowwise: false });
     load(&path, None, &mut trusting).expect("it is shipped")
@@ -38,6 +38,7 @@ fn likelihood_ratios_have_the_mean_one() {
         (&normal, Shift::Wrong(0.21), labels.with(score).with(features)),
         (&replay, outcome, outcomes),
         (&replay, outcome, outcomes.with(labels)),
+        (&replay, outcome, outcomes.with(Info::FAILURES)),
     ];
     for (plan, shift, info) in cases {
         // Labels at once, or none would be there by then.
@@ -73,6 +74,34 @@ fn likelihood_ratios_have_the_mean_one() {
             assert!(error > 0.0, "{shift:?} {info:?}: nothing is told");
         }
     }
+}
+
+/// What a rule could know is told in full: its bound would be none otherwise. An answer is wrong at 0.5; who counts at another
+/// threshold knows something else of the score; and an outcome hangs on whether there was an answer.
+#[test]
+fn a_bound_knows_what_its_rule_knows() {
+    let text = "name = \"p\"\n\
+        [signals.right]\nkind = \"accuracy\"\nwindow = { labels = 500 }\n\
+        [signals.sharp]\nkind = \"accuracy\"\nwindow = { labels = 500 }\nthreshold = 0.3\n\
+        [signals.wrong]\nkind = \"adwin\"\nof = \"wrong\"\n\
+        [signals.strict]\nkind = \"adwin\"\nof = \"wrong\"\nclass_threshold = 0.7\n\
+        [signals.errors]\nkind = \"error-rate\"\nwindow = \"60s\"\n\
+        [signals.budget]\nkind = \"burn-rate\"\nslo = 0.99\n\
+        [signals.failing]\nkind = \"adwin\"\nof = \"failure\"\n\
+        [signals.slow]\nkind = \"latency-quantile\"\nwindow = \"60s\"\n";
+    let rules = ["right.value < 0.5", "sharp.value < 0.5", "wrong.alarm > 0", "strict.alarm > 0"];
+    let more = ["errors.value > 0.1", "budget.ratio > 1", "failing.alarm > 0", "slow.value > 1"];
+    let all: Vec<&str> = rules.into_iter().chain(more).collect();
+    let text = all
+        .iter()
+        .fold(text.to_owned(), |text, when| format!("{text}[[rule]]\nwhen = \"{when}\"\nthen = \"rollback\"\n"));
+    let policy = crate::plan::policy_alone("p.toml", &text).expect("a policy");
+    let known: Vec<Info> = policy.rules.iter().map(|rule| shift::of_rule(&policy, rule).1).collect();
+    let (labels, failures) = (Info::LABELS, Info::FAILURES);
+    let more = labels.with(Info::SCORE);
+    assert_eq!(known, [labels, more, labels, more, failures, failures, failures, Info::default()]);
+    assert!(labels.with(failures).only_labels(), "failures are drawn apart from right and wrong");
+    assert!(!Info::OUTCOMES.with(failures).only_outcomes() && Info::OUTCOMES.only_outcomes());
 }
 
 /// A canary is well before its shift: of a bad release the service time of what should have shipped is taken.
