@@ -358,6 +358,13 @@ fn an_outcome_of_two_sources_is_one() {
     assert_eq!(ids, [vec![(0, "revenue")], vec![(1, "clicks"), (0, "revenue")]]);
 }
 
+#[test]
+fn a_policy_is_no_scenario() {
+    let mut files = inputs();
+    files[0].1 = POLICY.into();
+    check_files(files, &[("s.toml", 9, 3, "this is a policy, not a scenario", "`--policy`")]);
+}
+
 /// Signals over features know columns by their places: no row of another source may be read wrongly, or left out in silence.
 #[test]
 fn sources_with_different_columns() {

@@ -6,6 +6,8 @@ use crate::detect::two_sample::Test;
 use crate::detect::verdict::NoVerdict;
 use crate::id::{OutcomeId, SegmentId};
 use crate::time::Span;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// One signal of a policy. It is measured for the version under test and, where a rule asks, for the baseline.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,12 +54,19 @@ impl SignalConfig {
 }
 
 /// How sure an interval is, and of what.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 pub struct Level {
-    /// Two-sided confidence.
+    /// Two-sided confidence of the interval.
+    #[serde(default = "confidence")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub confidence: f64,
-    /// Of one look, or of all looks of a run together.
+    /// What the confidence is about.
+    #[serde(default)]
     pub looks: Looks,
+}
+
+pub(crate) const fn confidence() -> f64 {
+    0.95
 }
 
 impl Level {

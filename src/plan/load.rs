@@ -38,6 +38,11 @@ pub fn load_from(
     let mut found = Vec::new();
     let base = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let document = document(path, files).map_err(|d| found.extend(d)).ok();
+    // One mistake, and not one for each key.
+    if let Some(d) = document.as_ref().filter(|d| d.find(&["rule"]).is_some() && d.find(&["traffic"]).is_none()) {
+        let help = "name the scenario first and the policy with `--policy`";
+        return Err(vec![Place::root(d).at("rule").wrong_key("this is a policy, not a scenario").help(help)]);
+    }
     let scenario: Option<Scenario> = document.as_ref().and_then(|d| typed(d, &scenario_schema(), &mut found));
     let policy_path = match (policy, &document) {
         (Some(wanted), _) => policy_file(wanted, &base, files).map_err(|d| found.push(*d)).ok(),

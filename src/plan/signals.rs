@@ -8,6 +8,7 @@ mod service;
 pub use quality::{Calibration, Disparity, Estimated, Fairness, Labelled, Outcome, PerformanceEstimate, Ranked};
 pub use service::{BurnRate, DataQuality, Defect, ErrorRate, LatencyQuantile, Resource, Saturation};
 
+use crate::detect::config::confidence;
 use crate::detect::looks::{Across, Looks};
 use crate::detect::sequential as seq;
 use crate::detect::two_sample as two;
@@ -160,7 +161,6 @@ macro_rules! defaults {
 }
 defaults! {
     p99: f64 = 0.99;
-    confidence: f64 = 0.95;
     min_labels: u32 = 30;
     min_rows: u32 = 50;
     min_group: u32 = 30;

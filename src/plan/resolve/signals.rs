@@ -3,7 +3,6 @@
 use crate::detect::channel::Channel;
 use crate::detect::config::{self as typed, Columns, Comparison, Level, SignalConfig, SignalKind};
 use crate::detect::intervals::{IntervalConfig, Method};
-use crate::detect::looks::Looks;
 use crate::detect::sequences::{Follower, SequenceConfig};
 use crate::detect::sequential::Config as Detector;
 use crate::detect::two_sample::Test;
@@ -51,10 +50,6 @@ struct Resolve<'a, 'b> {
     columns: Vec<String>,
 }
 
-const fn level(confidence: f64, looks: Looks) -> Level {
-    Level { confidence, looks }
-}
-
 const fn reference(wire: &wire::Reference) -> typed::Reference {
     match wire {
         wire::Reference::Baseline => typed::Reference::Baseline,
@@ -98,12 +93,10 @@ impl Resolve<'_, '_> {
 
     fn kind(&mut self, signal: &Signal) -> SignalKind {
         match signal {
-            Signal::LatencyQuantile(w) => SignalKind::LatencyQuantile {
-                quantile: w.quantile,
-                window: w.window.0,
-                level: level(w.confidence, w.looks),
-            },
-            Signal::ErrorRate(w) => SignalKind::ErrorRate { window: w.window.0, level: level(w.confidence, w.looks) },
+            Signal::LatencyQuantile(w) => {
+                SignalKind::LatencyQuantile { quantile: w.quantile, window: w.window.0, level: w.level }
+            }
+            Signal::ErrorRate(w) => SignalKind::ErrorRate { window: w.window.0, level: w.level },
             Signal::BurnRate(w) => self.burn_rate(w),
             Signal::Saturation(w) => SignalKind::Saturation {
                 of: match w.of {
@@ -116,14 +109,11 @@ impl Resolve<'_, '_> {
             Signal::DataQuality(w) => self.data_quality(w),
             Signal::Accuracy(w) => self.labelled(typed::Quality::Accuracy, w),
             Signal::F1(w) => self.labelled(typed::Quality::F1, w),
-            Signal::Auc(w) => {
-                let level = level(w.confidence, w.looks);
-                // A curve has no threshold: it is never read.
-                self.labels(typed::Quality::Auc, w.window, w.min, 0.5, level)
-            }
+            // A curve has no threshold: it is never read.
+            Signal::Auc(w) => self.labels(typed::Quality::Auc, w.window, w.min, 0.5, w.level),
             Signal::Calibration(w) => {
                 let measure = typed::Quality::Calibration { bins: w.bins as usize };
-                self.labels(measure, w.window, w.min, 0.5, level(w.confidence, w.looks))
+                self.labels(measure, w.window, w.min, 0.5, w.level)
             }
             Signal::PerformanceEstimate(w) => SignalKind::Estimate {
                 measure: match w.measure {
@@ -133,14 +123,14 @@ impl Resolve<'_, '_> {
                 window: w.window.0,
                 min: w.min as usize,
                 threshold: w.threshold.0,
-                level: level(w.confidence, w.looks),
+                level: w.level,
             },
             Signal::Fairness(w) => self.fairness(w),
             Signal::Outcome(w) => SignalKind::Outcome {
                 of: self.outcome(&w.of, 0),
                 window: w.window.0,
                 min: w.min as usize,
-                level: level(w.confidence, w.looks),
+                level: w.level,
             },
             Signal::Coin(w) => SignalKind::Coin { share: w.share.0 },
             Signal::ConfidenceSequence(w) => self.confidence_sequence(w),
@@ -199,7 +189,7 @@ impl Resolve<'_, '_> {
             window: w.window.0,
             reference: reference(&w.reference),
             min: w.min as usize,
-            level: level(w.confidence, w.looks),
+            level: w.level,
         })
     }
 
@@ -221,7 +211,7 @@ impl Resolve<'_, '_> {
     }
 
     fn labelled(&mut self, measure: typed::Quality, w: &wire::Labelled) -> SignalKind {
-        self.labels(measure, w.window, w.min, w.threshold.0, level(w.confidence, w.looks))
+        self.labels(measure, w.window, w.min, w.threshold.0, w.level)
     }
 
     fn labels(
@@ -296,7 +286,7 @@ impl Resolve<'_, '_> {
             window: w.window.map_or(Span::ZERO, |d| d.0),
             min: u64::from(w.min),
             threshold: w.threshold.0,
-            level: level(w.confidence, w.looks),
+            level: w.level,
         })
     }
 

@@ -1,8 +1,8 @@
 //! Owns the wire form of signals about what answers are worth: labels, estimates, groups of users, business outcomes.
 
-use crate::detect::looks::Looks;
+use crate::detect::config::Level;
 use crate::plan::scenario::half;
-use crate::plan::signals::{LabelWindow, calibration_bins, confidence, min_group, min_labels, min_rows};
+use crate::plan::signals::{LabelWindow, calibration_bins, min_group, min_labels, min_rows};
 use crate::plan::units::{PositiveDuration, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// were answered and labelled in the same time, so that what happens to both is blamed on neither; there is no verdict about the
 /// baseline when it no longer serves, nor about what is further back than 32 times the labels of the window.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct Labelled {
     /// The newest so many labels.
     pub window: LabelWindow,
@@ -22,18 +22,14 @@ pub struct Labelled {
     /// A score at or above this is class 1.
     #[serde(default = "half")]
     pub threshold: Share,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// A measure of scores over the newest labelled answers of a version.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct Ranked {
     /// The newest so many labels.
     pub window: LabelWindow,
@@ -41,13 +37,9 @@ pub struct Ranked {
     #[serde(default = "min_labels")]
     #[schemars(range(min = 1))]
     pub min: u32,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// How far scores are from the shares they promise: the Brier score with Student's interval, the expected calibration error over
@@ -61,7 +53,7 @@ pub struct Ranked {
 /// * Source: Brier, Monthly Weather Review 78 (1950) 1-3; Guo et al., ICML 2017; Spiegelhalter, Statistics in Medicine 5 (1986)
 ///   421-433.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct Calibration {
     /// Bins of equal width, of the expected calibration error.
     #[serde(default = "calibration_bins")]
@@ -73,13 +65,9 @@ pub struct Calibration {
     #[serde(default = "min_labels")]
     #[schemars(range(min = 1))]
     pub min: u32,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// Accuracy or F1 as the model's own confidence promises it: no label is needed, so nothing is waited for.
@@ -89,7 +77,7 @@ pub struct Calibration {
 /// * Memory: at most `512 versions scrapes` bytes.
 /// * Source: confidence-based performance estimation, NannyML documentation; Garg et al., ICLR 2022.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct PerformanceEstimate {
     /// What is estimated.
     #[serde(default)]
@@ -103,13 +91,9 @@ pub struct PerformanceEstimate {
     /// A score at or above this is class 1.
     #[serde(default = "half")]
     pub threshold: Share,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// A measure that confidence promises.
@@ -135,7 +119,7 @@ pub enum Estimated {
 /// * Source: Hardt, Price and Srebro, NeurIPS 2016; definitions as fairlearn's; interval: Newcombe, Statistics in Medicine 17
 ///   (1998) 873-890.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct Fairness {
     /// What is compared.
     #[serde(default)]
@@ -154,13 +138,9 @@ pub struct Fairness {
     /// A score at or above this is class 1.
     #[serde(default = "half")]
     pub threshold: Share,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// What is compared between groups.
@@ -181,7 +161,7 @@ pub enum Disparity {
 /// * Memory: at most `256 versions scrapes` bytes.
 /// * Source: Wilson 1927 for rates, Student's interval for means.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct Outcome {
     /// Its name in the scenario.
     pub of: String,
@@ -191,11 +171,7 @@ pub struct Outcome {
     #[serde(default = "min_rows")]
     #[schemars(range(min = 2))]
     pub min: u32,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }

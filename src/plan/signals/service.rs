@@ -1,7 +1,7 @@
 //! Owns the wire form of signals about the service: latency, errors, budgets, saturation, the quality of inputs.
 
-use crate::detect::looks::Looks;
-use crate::plan::signals::{Reference, cold_start, confidence, fast_burn, features, five_minutes, hour, min_rows, p99};
+use crate::detect::config::Level;
+use crate::plan::signals::{Reference, cold_start, fast_burn, features, five_minutes, hour, min_rows, p99};
 use crate::plan::units::PositiveDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// * Memory: at most `10000 versions scrapes` bytes.
 /// * Source: David and Nagaraja, Order Statistics (2003), 7.1; percentiles of SLOs: Google, Site Reliability Engineering, ch. 4.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct LatencyQuantile {
     /// Which quantile.
     #[serde(default = "p99")]
@@ -22,13 +22,9 @@ pub struct LatencyQuantile {
     pub quantile: f64,
     /// How far back.
     pub window: PositiveDuration,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// Share of requests that failed, were shed, timed out or reached no replica.
@@ -38,17 +34,13 @@ pub struct LatencyQuantile {
 /// * Memory: at most `10000 versions scrapes` bytes.
 /// * Source: Wilson, JASA 22 (1927) 209-212; with `looks = "all"` Clopper and Pearson, Biometrika 26 (1934) 404-413.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct ErrorRate {
     /// How far back.
     pub window: PositiveDuration,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// How fast an error budget burns: the share of bad requests over 1 − SLO, in a long window and a short one. `ratio` is the
@@ -124,7 +116,7 @@ pub enum Resource {
 ///   those of its rows.
 /// * Source: Schelter et al., Automating Large-Scale Data Quality Verification, VLDB 11 (2018) 1781-1794.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub struct DataQuality {
     /// What is counted.
     pub defect: Defect,
@@ -140,13 +132,9 @@ pub struct DataQuality {
     #[serde(default = "min_rows")]
     #[schemars(range(min = 1))]
     pub min: u32,
-    /// Two-sided confidence of the interval.
-    #[serde(default = "confidence")]
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub confidence: f64,
-    /// What the confidence is about.
-    #[serde(default)]
-    pub looks: Looks,
+    /// Of the interval.
+    #[serde(flatten)]
+    pub level: Level,
 }
 
 /// What is wrong with a value.
