@@ -108,6 +108,12 @@ fn title<B: DrawingBackend>(report: &TrialReport, canvas: &mut Canvas<B>) -> Res
         canvas.text((left, y), &line, Text::plain(17.0))?;
         y += 23.0;
     }
+    // What the scenario's author says of it, which no measure can.
+    if !report.summary.is_empty() {
+        let summary = canvas.fit(&report.summary, Text::plain(14.5), room);
+        canvas.text((left, y), &summary, Text::plain(14.5).ink(Ink::SOFT))?;
+        y += 21.0;
+    }
     Ok(y - 14.0)
 }
 

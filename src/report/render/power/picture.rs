@@ -226,7 +226,7 @@ impl Panel<'_> {
         let heading = heading(self.kind);
         canvas.text((PLOT.0, top - 12.0), heading, Text::bold(14.0))?;
         let x = PLOT.0 + canvas.text_width(heading, Text::bold(14.0)) + 10.0;
-        let note = format!("seconds (logarithmic) against the {}", self.kind.unit());
+        let note = format!("seconds (logarithmic); below: {}", self.kind.unit());
         let note = canvas.fit(&note, Text::plain(13.0), PLOT.1 - x);
         canvas.text((x, top - 12.0), &note, Text::plain(13.0).ink(Ink::SOFT))?;
         for tick in scale.ticks() {

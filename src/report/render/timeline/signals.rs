@@ -98,11 +98,20 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
                 format!("rule {}: {}{looks}", names.rule(reading.rule), reading.text)
             })
             .collect();
-        let rules = canvas.fit(&rules.join("; "), Text::plain(12.5), PLOT.1 - x - width - 30.0);
+        let none = unmeasured(scene, lane)
+            .map_or_else(String::new, |why| format!("{}: no verdict, {why}", names.version(scene.report.rollout.0)));
+        let none_width = canvas.text_width(&none, Text::plain(12.5));
+        let rules = canvas.fit(&rules.join("; "), Text::plain(12.5), PLOT.1 - x - width - none_width - 40.0);
         let end = x + width + 14.0 + canvas.text_width(&rules, Text::plain(12.5));
         canvas.rect((PLOT.0 + 2.0, y - 11.0), (end, y + 3.5), Ink::WHITE.alpha(0.85))?;
         canvas.text((x, y), &label, Text::bold(12.5))?;
         canvas.text((x + width + 12.0, y), &rules, Text::plain(12.5).ink(RULE))?;
+        if !none.is_empty() {
+            let how = Text::plain(12.5).ink(scene.ink(scene.report.rollout.0));
+            let left = PLOT.1 - 6.0 - none_width;
+            canvas.rect((left - 3.0, y - 11.0), (PLOT.1 - 2.0, y + 3.5), Ink::WHITE.alpha(0.85))?;
+            canvas.text((left, y), &none, how)?;
+        }
         for reading in lane.readings.iter().filter(|reading| reading.limit.of.is_none()) {
             let (text, y) = (figure(reading.limit.offset), lane.scale.y(reading.limit.offset));
             // Above its line, or below where a title is above.
@@ -122,7 +131,7 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
             canvas.dot(point, 6.0, Ink::WHITE)?;
             canvas.dot(point, 4.5, ink)?;
             // On the side where there is room; the line it stands on comes from the left.
-            let (text, how) = (figure(value), Text::bold(12.5));
+            let (text, how) = (short(value), Text::bold(12.5));
             let width = canvas.text_width(&text, how);
             let left = if point.0 + width + 20.0 < PLOT.1 { point.0 + 9.0 } else { point.0 - width - 9.0 };
             canvas.rect((left - 2.0, point.1 - 8.0), (left + width + 2.0, point.1 + 7.0), Ink::WHITE.alpha(0.85))?;
@@ -141,6 +150,24 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
         canvas.text(at, &text, how.anchor(Anchor::Middle))?;
     }
     Ok(())
+}
+
+/// Why nothing was measured of the version under test, where nothing ever was: the last reason.
+fn unmeasured<'a>(scene: &Scene<'a>, lane: &Lane<'_>) -> Option<&'a str> {
+    let tested = scene.report.rollout.0;
+    if lane.lines.iter().any(|(version, runs)| *version == tested && !runs.is_empty()) {
+        return None;
+    }
+    scene.report.events.iter().rev().filter(|fact| fact.at <= scene.end).find_map(|fact| match &fact.event {
+        Event::Unmeasured(look) if look.signal == lane.signal && look.version == tested => Some(look.reason.as_str()),
+        _ => None,
+    })
+}
+
+/// Three significant digits, as an axis would have them.
+fn short(value: f64) -> String {
+    let text = format!("{value:.2e}");
+    figure(text.parse().unwrap_or(value))
 }
 
 /// The measurements of a lane's field at which one of its rules began to fail.
