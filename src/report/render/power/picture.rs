@@ -5,7 +5,7 @@
 //! fewer than half were found, the mark stands on the row *not found*.
 
 use super::{after, false_alarms, rate, telemetry, traffic};
-use crate::report::power::{Kind, Power, Row, RulePower};
+use crate::report::power::{FalseAlarms, Kind, Power, Row, RulePower};
 use crate::report::render::canvas::{self, Anchor, Canvas, DrawError, Drawn, Ink, Pen, Picture, Point, Text};
 use crate::report::render::timeline::panels::figure;
 use plotters::backend::DrawingBackend;
@@ -165,7 +165,7 @@ impl Chart<'_> {
         let words = "median delay from the shift to the look at which the rule fires, lag included; the thin line up ends at the 90th percentile";
         canvas.text((LEFT + 44.0, y), words, Text::plain(13.0))?;
         bar(canvas, (LEFT + 17.0, y + 18.0), WHOLE)?;
-        let words = "fastest possible: mean delay of the best of all rules with the same rate of false alarms, or what no rule's median can undercut, if that is more";
+        let words = "fastest possible with as few false alarms, by who sees each request as it ends: without scrapes, without lag (a mean; or a limit of the median, if later)";
         canvas.text((LEFT + 44.0, y + 22.0), words, Text::plain(13.0))?;
         let words = format!(
             "“not found”: fewer than half within {}. No bar: no bound. No model ran; answers, queues and telemetry are simulated as power.md says.",
@@ -241,6 +241,8 @@ impl Panel<'_> {
         let never = top + NEVER / 2.0;
         canvas.line(&[(PLOT.0, scale.top), (PLOT.1, scale.top)], Pen::thin(Ink::AXIS).dashed(4.0, 3.0))?;
         canvas.text((PLOT.0 - 8.0, never + 4.5), "not found", Text::bold(12.5).anchor(Anchor::End))?;
+        let (until, how) = (format!("watched for {}", power.setting.within), Text::plain(12.0).ink(Ink::SOFT));
+        canvas.text((PLOT.1 - 4.0, scale.top - 5.0), &until, how.anchor(Anchor::End))?;
         canvas.line(&[(PLOT.0, top), (PLOT.0, scale.bottom), (PLOT.1, scale.bottom)], Pen::thin(Ink::AXIS))?;
         let step = (PLOT.1 - PLOT.0) / self.sizes.len().max(1) as f64;
         let place = |size: f64| {
@@ -250,6 +252,7 @@ impl Panel<'_> {
         for (size, words) in &self.sizes {
             let words = canvas.fit(words, Text::plain(12.5), step - 10.0);
             canvas.text((place(*size), scale.bottom + 20.0), &words, Text::plain(12.5).anchor(Anchor::Middle))?;
+            self.shares(canvas, *size, (place(*size), scale.bottom + 37.0))?;
         }
         let n = self.lines.len() as f64;
         for (i, line) in self.lines.iter().enumerate() {
@@ -258,6 +261,26 @@ impl Panel<'_> {
             line.draw(canvas, &scale, never, |size| place(size) + aside)?;
             let y = top + 14.0 + ENTRY * i as f64;
             line.name(canvas, y)?;
+        }
+        Ok(())
+    }
+}
+
+impl Panel<'_> {
+    /// In how many rollouts each rule finds a size, in its colour: `found 42 % 45 %`, around `x`.
+    fn shares<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, size: f64, (x, y): Point) -> Drawn {
+        let how = Text::plain(12.5);
+        let mut parts = vec![("found".to_owned(), Ink::SOFT)];
+        for line in &self.lines {
+            if let Some(row) = line.rows.iter().find(|row| row.size == size && row.trials > 0) {
+                parts.push((format!("{} %", super::percent(row.found as f64 / row.trials as f64)), line.ink));
+            }
+        }
+        let widths: Vec<f64> = parts.iter().map(|(words, _)| canvas.text_width(words, how) + 7.0).collect();
+        let mut left = x - (widths.iter().sum::<f64>() - 7.0) / 2.0;
+        for ((words, ink), width) in parts.iter().zip(widths) {
+            canvas.text((left, y), words, how.ink(*ink))?;
+            left += width;
         }
         Ok(())
     }
@@ -292,15 +315,16 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Beside the panel: the name, the condition, how often it alarms for nothing, and how it does at the largest shift.
+    /// Beside the panel: the name, the condition, and how often it alarms for nothing.
     fn name<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, y: f64) -> Drawn {
         let room = f64::from(WIDTH) - LEFT - WORDS - 22.0;
         mark(canvas, (WORDS + 8.0, y - 4.5), self.shape, self.ink)?;
         let name = canvas.fit(&self.rule.rule, Text::bold(14.0), room);
         canvas.text((WORDS + 22.0, y), &name, Text::bold(14.0))?;
-        let last = self.rows.last().map_or_else(String::new, |r| format!("{}: found in {}", r.words, super::found(r)));
-        let alarms = format!("false alarms a day: {}", rate(self.rule.alarms.per_day));
-        for (i, words) in [&self.rule.text, &alarms, &last].into_iter().enumerate() {
+        let FalseAlarms { events, rollouts, per_day, .. } = self.rule.alarms;
+        let alarms = format!("false alarms: {events} in {rollouts} rollouts");
+        let a_day = format!("{} a day (95 %)", rate(per_day));
+        for (i, words) in [&self.rule.text, &alarms, &a_day].into_iter().enumerate() {
             let words = canvas.fit(words, Text::plain(12.5), room);
             canvas.text((WORDS + 22.0, y + 17.0 * (i + 1) as f64), &words, Text::plain(12.5).ink(Ink::SOFT))?;
         }

@@ -67,7 +67,7 @@ pub(super) fn bins(report: &TrialReport) -> Vec<Bin> {
 
 /// A line of one version: bins are joined until they hold `enough` requests, so that a canary with little traffic is a line
 /// and not noise; a bin without any request ends a run. Bins on both sides of a cut are not joined, so that no line rises
-/// before its cause.
+/// before its cause. What is too little for a point of its own beside a gap or a cut is left out: nothing is better than noise.
 pub(super) fn line(
     bins: &[Bin],
     cuts: &[SimTime],
@@ -88,13 +88,11 @@ pub(super) fn line(
             run.push((SimTime(from.0 / 2 + until.0 / 2), value));
         }
     };
+    let worth = |(_, gathered): &(SimTime, Gathered)| gathered.counts.requests * 3 >= enough;
     for bin in bins {
         let cell = bin.cells.get(version.index()).filter(|cell| cell.counts.requests > 0);
         let Some(cell) = cell else {
-            // Too few for a point of their own, next to a gap: nothing is better than noise.
-            if open.as_ref().is_some_and(|(_, gathered)| gathered.counts.requests * 3 < enough) {
-                open = None;
-            }
+            open = open.filter(worth);
             close(&mut runs, &mut open, until);
             if runs.last().is_some_and(|run| !run.is_empty()) {
                 runs.push(Vec::new());
@@ -104,6 +102,7 @@ pub(super) fn line(
         if let Some((from, _)) = open
             && cuts.iter().any(|&cut| from < cut && cut <= bin.from)
         {
+            open = open.filter(worth);
             close(&mut runs, &mut open, until);
         }
         let (from, gathered) = open.get_or_insert_with(|| (bin.from, Gathered::default()));

@@ -126,12 +126,13 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
                 canvas.dot((scene.x(at), lane.scale.y(value)), 3.0, scene.ink(*version))?;
             }
         }
-        for (at, value) in decisive(scene, lane) {
+        for (at, value, limit) in decisive(scene, lane) {
             let (point, ink) = ((scene.x(at), lane.scale.y(value)), scene.ink(scene.report.rollout.0));
             canvas.dot(point, 6.0, Ink::WHITE)?;
             canvas.dot(point, 4.5, ink)?;
             // On the side where there is room; the line it stands on comes from the left.
-            let (text, how) = (short(value), Text::bold(12.5));
+            let turns = limit.map_or_else(String::new, |limit| format!(", turns at {}", short(limit)));
+            let (text, how) = (format!("{}{turns}", short(value)), Text::bold(12.5));
             let width = canvas.text_width(&text, how);
             let left = if point.0 + width + 20.0 < PLOT.1 { point.0 + 9.0 } else { point.0 - width - 9.0 };
             canvas.rect((left - 2.0, point.1 - 8.0), (left + width + 2.0, point.1 + 7.0), Ink::WHITE.alpha(0.85))?;
@@ -170,22 +171,30 @@ fn short(value: f64) -> String {
     figure(text.parse().unwrap_or(value))
 }
 
-/// The measurements of a lane's field at which one of its rules began to fail.
-fn decisive(scene: &Scene<'_>, lane: &Lane<'_>) -> Vec<(SimTime, f64)> {
-    let reads = |rule: RuleId| lane.readings.iter().any(|reading| reading.rule == rule);
+/// The measurements of a lane's field at which one of its rules began to fail, and where that rule turned if that was another
+/// measurement.
+fn decisive(scene: &Scene<'_>, lane: &Lane<'_>) -> Vec<(SimTime, f64, Option<f64>)> {
+    let reads = |rule: RuleId| lane.readings.iter().position(|reading| reading.rule == rule);
     let events = &scene.report.events;
-    let fired: BTreeSet<SimTime> = events
+    let fired: BTreeMap<SimTime, usize> = events
         .iter()
-        .filter(|fact| matches!(&fact.event, Event::RuleFired(fired) if reads(fired.rule)) && fact.at <= scene.end)
-        .map(|fact| fact.at)
+        .filter_map(|fact| match &fact.event {
+            Event::RuleFired(fired) if fact.at <= scene.end => Some((fact.at, reads(fired.rule)?)),
+            _ => None,
+        })
         .collect();
+    let turned = |reading: usize, at: SimTime| {
+        let against = lane.readings[reading].limit.of.map(|_| lane.limits[reading].iter().flatten());
+        against.and_then(|mut points| points.find(|(when, _)| *when == at)).map(|(_, limit)| *limit)
+    };
     let measured = events.iter().filter_map(|fact| match &fact.event {
         Event::Measured(m) if m.signal == lane.signal && m.version == scene.report.rollout.0 => {
-            fired.contains(&fact.at).then_some((fact.at, m.values.get(lane.field).copied()?))
+            let reading = *fired.get(&fact.at)?;
+            Some((fact.at, m.values.get(lane.field).copied()?, turned(reading, fact.at)))
         }
         _ => None,
     });
-    measured.filter(|(_, value)| value.is_finite()).collect()
+    measured.filter(|(_, value, _)| value.is_finite()).collect()
 }
 
 type Spans = BTreeMap<RuleId, Vec<(SimTime, SimTime)>>;
