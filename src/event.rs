@@ -102,7 +102,7 @@ pub struct RequestEnd {
     pub ended: SimTime,
     /// How.
     pub outcome: Outcome,
-    /// The model's score; NaN unless answered.
+    /// The model's score; NaN unless answered. An answer may be no number, too.
     pub score: f32,
     /// The true label (0 or 1, or a value for regression); NaN where the data have none.
     pub truth: f32,

@@ -66,6 +66,8 @@ impl Row {
 struct Telemetry {
     scrapes: u64,
     requests: u64,
+    /// Whether NEW takes a hundred times as long.
+    slow: bool,
     counters: [(u64, Histogram); 2],
 }
 
@@ -90,7 +92,8 @@ impl Telemetry {
             labels.labels.extend(rows.iter().map(|row| row.label));
             let ended: Vec<SimTime> = (0..n as u64).map(|i| begin + Span(EVERY.0 * (i + 1) / n as u64)).collect();
             let segments: Vec<SegmentId> = (0..n).map(|i| SegmentId((i % 2) as u16)).collect();
-            let latency: Vec<Span> = (0..n as u64).map(|i| Span::millis(10 + i % 7)).collect();
+            let times = if self.slow && version == NEW { 100 } else { 1 };
+            let latency: Vec<Span> = (0..n as u64).map(|i| Span::millis((10 + i % 7) * times)).collect();
             let (count, histogram) = &mut self.counters[version.index()];
             *count += n as u64;
             latency.iter().for_each(|l| histogram.record(l.0));
@@ -646,7 +649,23 @@ fn what_a_detector_cannot_follow_is_refused() {
 #[test]
 fn bad_input_gives_a_measurement_or_a_reason_and_never_passes_in_silence() {
     let bad = bad();
-    for (about, text) in every() {
+    // Beside the least policy of each kind, those that count otherwise.
+    let mut texts = every();
+    for (kind, from, to) in [
+        ("chi-squared", "binning = \"quantile\"", "binning = \"categories\""),
+        ("psi", "[signals.s]\n", "[signals.s]\nbinning = \"categories\"\n"),
+        ("psi", "[signals.s]\n", "[signals.s]\nbinning = \"evidently\"\n"),
+        ("jensen-shannon", "[signals.s]\n", "[signals.s]\nbinning = \"categories\"\n"),
+        ("data-quality", "\"missing\"", "\"unseen\""),
+        ("data-quality", "\"missing\"", "\"out-of-range\""),
+        ("data-quality", "\"missing\"", "\"schema\""),
+    ] {
+        let (about, text) = texts.iter().find(|(about, _)| about.kind == kind).expect("a kind").clone();
+        let other = text.replacen(from, to, 1);
+        assert_ne!(other, text, "{kind}");
+        texts.push((about, other));
+    }
+    for (about, text) in texts {
         let kind = &about.kind;
         let signals = policy(&text).signals;
         let fields = signals[0].kind.fields();
@@ -701,4 +720,112 @@ fn bad_input_gives_a_measurement_or_a_reason_and_never_passes_in_silence() {
             assert_eq!(failing, fields.len(), "{kind}, {what}: a scrape that brought nothing");
         }
     }
+}
+
+/// What says nothing of a change is no quiet detector: nothing but missing or infinite values, and fewer than it needs.
+#[test]
+fn a_detector_that_cannot_tell_gives_no_verdict() {
+    let look = |text: &str, batches: &[Vec<Row>]| {
+        let (mut telemetry, policy) = (Telemetry::default(), policy(text));
+        let mut detectors = Detectors::new(&policy.signals, 2, Seed(1));
+        let mut last = Err(NoVerdict::Empty);
+        for rows in batches {
+            telemetry.scrape([rows, rows]).iter().for_each(|input| detectors.take(input));
+            last = detectors.look(0, NEW, OLD, telemetry.now());
+        }
+        last
+    };
+    let mut stream = Stream::named(Seed(7), "limits", "no verdict");
+    let mut good = |n: usize| -> Vec<Row> {
+        let label = |x: f64| f32::from(u8::from(x < 0.3));
+        (0..n).map(|_| Row { label: label(stream.uniform()), ..Row::all(stream.uniform() as f32) }).collect()
+    };
+    let good: Vec<Vec<Row>> = (0..40).map(|_| good(200)).collect();
+    let of_scores = |text: &str| text.contains("of = \"score\"");
+    let (mut averages, mut ranks) = (0, 0);
+    for (_, text) in every().into_iter().filter(|(_, text)| sequential(&policy(text)).is_some() && of_scores(text)) {
+        let after = |x: f32| {
+            let rows = vec![Row::all(x); 200];
+            look(&text, &[&good[..], &[rows.clone(), rows]].concat())
+        };
+        assert_eq!(after(f32::NAN), Err(NoVerdict::AllMissing), "{text}");
+        match after(f32::INFINITY) {
+            Err(why) => {
+                assert_eq!(why, NoVerdict::NotFinite, "{text}");
+                averages += 1;
+            }
+            // Evidence beyond any limit, or a rank above all others.
+            Ok(_) => ranks += 1,
+        }
+        assert!(look(&text, &good).is_ok(), "{text}");
+    }
+    assert!(averages >= 5 && ranks >= 4, "{averages} leave infinities out, {ranks} take them");
+    // Label by label: an answer that is no number is an error, not nothing.
+    let wrong = "name = \"n\"\n[signals.s]\nkind = \"hddm-a\"\nof = \"wrong\"\n";
+    let broken: Vec<Row> = vec![Row { label: 1.0, ..Row::all(f32::NAN) }; 200];
+    let found = look(wrong, &[&good[..], &[broken]].concat()).expect("a measurement");
+    assert!(found.values[0] > 0.0, "{found:?}");
+    let needs = [
+        ("kswin", "of = \"score\"\nwindow_size = 5000\nstat_size = 100", 5000),
+        ("adwin", "of = \"score\"\nclock = 32\ngrace_period = 5000", 5024),
+        ("page-hinkley", "of = \"score\"\nmin_instances = 5000", 5000),
+        ("ddm", "of = \"wrong\"\nwarm_start = 5000", 5001),
+        ("fhddm", "of = \"wrong\"\nsliding_window_size = 5000", 5000),
+        ("ecdd", "of = \"wrong\"\nmin_num_instances = 5000", 5000),
+        ("stepd", "of = \"wrong\"\nmin_num_instances = 2500", 5000),
+        ("rddm", "of = \"wrong\"\nmin_num_instances = 5000", 5000),
+        ("frouros-cusum", "of = \"score\"\nmin_num_instances = 5000", 5000),
+        ("frouros-page-hinkley", "of = \"score\"\nmin_num_instances = 5000", 5000),
+    ];
+    for (kind, told, need) in needs {
+        let text = format!("name = \"n\"\n[signals.s]\nkind = \"{kind}\"\n{told}\n");
+        assert_eq!(look(&text, &good[..10]), Err(NoVerdict::TooFew { got: 2000, need }), "{kind}");
+        assert!(look(&text, &good).is_ok(), "{kind}: 8000 are enough");
+    }
+    // EDDM counts errors.
+    let eddm = "name = \"n\"\n[signals.s]\nkind = \"eddm\"\nof = \"wrong\"\nwarm_start = 2000\n";
+    let few = look(eddm, &good[..10]);
+    assert!(matches!(few, Err(NoVerdict::TooFew { got: 700..1300, need: 2001 })), "{few:?}");
+    assert!(look(eddm, &good).is_ok());
+}
+
+/// The example that `explain` shows of a detector is a rule that fires when there is something to find, and not before.
+#[test]
+fn examples_of_detectors_find_a_change() {
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for about in kinds() {
+        let example = about.example.clone();
+        if !example.contains(".alarm > 0") {
+            continue;
+        }
+        tried += 1;
+        let policy = Arc::new(policy(&format!("name = \"example\"\n{example}")));
+        let (mut telemetry, mut judge) = (Telemetry::default(), Judge::new(policy, 2, Seed(1)));
+        let mut stream = Stream::named(Seed(9), "limits", "examples");
+        let mut rows = |bad: bool| -> Vec<Row> {
+            let (level, wrong) = if bad { (0.8, 0.6) } else { (0.5, 0.15) };
+            (0..400)
+                .map(|_| {
+                    let score = level + 0.3 * normal::quantile(stream.uniform());
+                    let label = (score >= 0.5) != (stream.uniform() < wrong);
+                    Row { label: f32::from(u8::from(label)), ..Row::all(score as f32) }
+                })
+                .collect()
+        };
+        let (mut fired, mut before) = (false, 0);
+        for k in 0..60 {
+            let (old, new) = (rows(false), rows(k >= 40));
+            telemetry.slow = k >= 40;
+            telemetry.scrape([&old, &new]).iter().for_each(|input| judge.take(input));
+            let events = judge.look(telemetry.now(), PAIR);
+            let fires = events.iter().any(|event| matches!(event, Event::RuleFired(_)));
+            fired |= k >= 40 && fires;
+            before += u32::from(k < 40 && fires);
+        }
+        if !fired || before > 0 {
+            wrong.push(format!("{before} alarms before the change, found {fired}:\n{example}"));
+        }
+    }
+    assert!(tried >= 18, "{tried}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -288,9 +288,55 @@ fn of_columns_without_a_p_value_left_the_farthest_is_told() {
     }
 }
 
-/// A score that is missing is of no class: of neither group that is compared.
+/// Of a column that is one value nearly always, another value is a change, whichever side it is on.
 #[test]
-fn missing_scores_are_in_no_group() {
+fn what_is_below_all_of_a_constant_is_a_change() {
+    let mostly = |usual: f32, other: f32, n: usize| {
+        let mut values = vec![usual; 200];
+        values[..n].fill(other);
+        values
+    };
+    let kinds = [
+        ("psi\"", "ratio", 1.0),
+        ("psi\"\nempty = 0.0001", "ratio", 1.0),
+        ("jensen-shannon\"", "distance", 0.05),
+        ("hellinger\"", "distance", 0.05),
+        ("total-variation\"", "distance", 0.05),
+        ("chi-squared\"\nbinning = \"quantile\"", "p", 0.0),
+    ];
+    for (kind, field, least) in kinds {
+        let moved = |old: &[f32], new: &[f32]| {
+            let mut lab = Lab::new(&format!("kind = \"{kind}\nof = \"score\"\nwindow = \"10s\"\n"), 0);
+            lab.scrape(&[(OLD, old, &[]), (NEW, new, &[])], |x| x);
+            let found = lab.look().unwrap_or_else(|why| panic!("{kind}: {why}"));
+            let value = lab.field(field, &found);
+            if field == "p" { value < 0.01 } else { value > least }
+        };
+        for far in [-995.0, 1005.0] {
+            assert!(moved(&mostly(5.0, 5.0, 0), &mostly(5.0, far, 200)), "{kind}: all at {far}");
+            assert!(moved(&mostly(5.0, 5.0, 0), &mostly(5.0, far, 40)), "{kind}: a fifth at {far}");
+        }
+        assert!(moved(&mostly(0.0, 1.0, 10), &mostly(0.0, -1.0, 40)), "{kind}: a sentinel below zeros");
+        if field != "p" {
+            assert!(!moved(&mostly(5.0, 5.0, 0), &mostly(5.0, 5.0, 0)), "{kind}: nothing changed");
+        }
+    }
+    // The same from a fixed reference, whose bins are made once.
+    let signal = "kind = \"psi\"\nof = \"score\"\nwindow = \"10s\"\nreference = { first = \"10s\" }\n";
+    let mut lab = Lab::new(signal, 0);
+    lab.scrape(&[(OLD, &[5.0; 200], &[])], |x| x);
+    lab.scrape(&[(NEW, &[-995.0; 200], &[])], |x| x);
+    let found = lab.look().expect("a measurement");
+    assert!(lab.field("ratio", &found) > 1.0);
+    // And what cannot be binned says so.
+    let mut lab = Lab::new("kind = \"psi\"\nof = \"score\"\nwindow = \"10s\"\n", 0);
+    lab.scrape(&[(OLD, &[f32::INFINITY; 200], &[]), (NEW, &[1.0; 200], &[])], |x| x);
+    assert_eq!(lab.look(), Err(NoVerdict::NotFinite));
+}
+
+/// Who gets an answer that is no number gets nothing, whatever the others of the group get.
+#[test]
+fn an_answer_that_is_no_number_grants_nothing() {
     let groups = |segments: u16| (0..segments).map(Some).collect::<Vec<_>>();
     let fairness = Fairness {
         disparity: Disparity::DemographicParity,
@@ -320,7 +366,7 @@ fn missing_scores_are_in_no_group() {
             unanswered: Vec::new(),
         })
     };
-    for (missing, told) in [(0, Ok((1.0, 40.0))), (30, Ok((1.0, 30.0))), (31, Err(NoVerdict::OneGroup))] {
+    for (missing, told) in [(0, Ok((1.0, 40.0))), (30, Ok((0.5, 40.0))), (60, Ok((0.0, 40.0)))] {
         let mut detectors = Detectors::new(std::slice::from_ref(&signal), 0, Seed(1));
         detectors.take(&batch(missing));
         let found = detectors.look(0, NEW, OLD, SimTime::ZERO + Span::secs(10));

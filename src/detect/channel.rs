@@ -17,14 +17,14 @@ pub enum Channel {
     Latency,
     /// 1 for a request without an answer, 0 for one that was answered; in order of time.
     Failure,
-    /// 1 for a wrong class against the label, else 0; when the label comes.
+    /// 1 for a wrong class against the label, and for an answer that is no number, else 0; when the label comes.
     Wrong {
         /// A score at or above this is class 1.
         threshold: f64,
     },
-    /// |score − label|, when the label comes. The label's unit.
+    /// |score − label|, when the label comes; infinite for an answer that is no number. The label's unit.
     AbsoluteError,
-    /// (score − label)², when the label comes: the Brier loss where scores are probabilities.
+    /// (score − label)², when the label comes: the Brier loss where scores are probabilities. Infinite as above.
     SquaredError,
     /// A business outcome, when it is known. 0 or 1, or the declared amount.
     Outcome(OutcomeId),
@@ -35,6 +35,8 @@ pub enum Channel {
 pub struct Values {
     /// In order; missing ones are left out.
     pub values: Vec<f64>,
+    /// How many are.
+    pub missing: usize,
     /// When the request that each is about ended.
     pub ended: Vec<SimTime>,
     /// The scrape that told them.
@@ -44,8 +46,13 @@ pub struct Values {
 impl Values {
     /// Values with their times, without the missing ones.
     fn present(known: SimTime, values: impl Iterator<Item = (f64, SimTime)>) -> Self {
-        let (values, ended) = values.filter(|(x, _)| !x.is_nan()).unzip();
-        Self { values, ended, known }
+        let mut missing = 0;
+        let there = values.filter(|(x, _)| {
+            missing += usize::from(x.is_nan());
+            !x.is_nan()
+        });
+        let (values, ended) = there.unzip();
+        Self { values, missing, ended, known }
     }
 }
 
@@ -90,11 +97,14 @@ impl Channel {
         let value = |&(ended, score, label): &(SimTime, f32, f32)| {
             let (score, label) = (f64::from(score), f64::from(label));
             let loss = match self {
-                Self::Wrong { threshold } => f64::from(u8::from((score >= *threshold) != (label >= 0.5))),
+                Self::Wrong { threshold } => {
+                    f64::from(u8::from(score.is_nan() || (score >= *threshold) != (label >= 0.5)))
+                }
+                _ if score.is_nan() => f64::INFINITY,
                 Self::AbsoluteError => (score - label).abs(),
                 _ => (score - label) * (score - label),
             };
-            (if score.is_nan() || label.is_nan() { f64::NAN } else { loss }, ended)
+            (if label.is_nan() { f64::NAN } else { loss }, ended)
         };
         self.reads_labels().then(|| Values::present(known, pairs.iter().map(value)))
     }

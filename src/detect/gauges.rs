@@ -58,7 +58,8 @@ impl Gauges {
                 // Other signals may keep older scrapes than this window has.
                 let mut window = self.scrapes.iter().filter(|(at, _)| *at >= from);
                 let (at, before) = window.find_map(|(at, rows)| Some((*at, same(rows)?)))?;
-                let used = Span(g.cpu.0.saturating_sub(before.cpu.0)).as_secs_f64();
+                // A counter that fell was begun anew: how much was used is not known.
+                let used = Span(g.cpu.0.checked_sub(before.cpu.0)?).as_secs_f64();
                 ratio(used, now.since(at).as_secs_f64() * f64::from(self.capacity.concurrency))
             }
         };

@@ -34,14 +34,14 @@ impl Groups {
         self.ring.heap(|counts| counts.capacity() * size_of::<Share>())
     }
 
-    /// Counts a batch.
+    /// Counts a batch. Who gets an answer that is no number does not get class 1.
     pub fn take(&mut self, config: &Fairness, batch: &Observations) {
         if config.disparity != Disparity::DemographicParity {
             return;
         }
         let Some(from) = batch.ended.iter().copied().min() else { return };
         let mut counts = vec![Share::default(); config.names.len()];
-        for (&segment, &score) in batch.segments.iter().zip(&batch.scores).filter(|(_, score)| !score.is_nan()) {
+        for (&segment, &score) in batch.segments.iter().zip(&batch.scores) {
             if let Some(count) = config.group(segment).and_then(|g| counts.get_mut(usize::from(g))) {
                 count.add(f64::from(score) >= config.threshold);
             }
@@ -71,7 +71,7 @@ impl Groups {
                 }
             }
             Disparity::EqualOpportunity => {
-                for pair in pairs.iter().filter(|p| !p.score.is_nan()) {
+                for pair in pairs {
                     let (class, truth) = pair.classes(config.threshold);
                     let group = config.group(pair.segment).and_then(|g| counts.get_mut(usize::from(g)));
                     if let (true, Some(count)) = (truth, group) {

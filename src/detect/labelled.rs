@@ -47,10 +47,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Whether the answer is class 1, and whether the truth is.
+    /// Whether the answer is class 1, and whether the truth is. An answer that is no number is of the wrong class, whichever
+    /// that is: it helps nobody.
     #[must_use]
     pub fn classes(&self, threshold: f64) -> (bool, bool) {
-        (f64::from(self.score) >= threshold, self.label >= 0.5)
+        let truth = self.label >= 0.5;
+        (if self.score.is_nan() { !truth } else { f64::from(self.score) >= threshold }, truth)
     }
 }
 

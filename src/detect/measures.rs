@@ -17,7 +17,8 @@ use crate::stats::label_free::LabelFree;
 use crate::stats::summary::Summary;
 use crate::time::{SimTime, Span};
 
-/// A measure over labelled answers. Pairs with a missing score or label are left out.
+/// A measure over labelled answers. Pairs without a label are left out. An answer that is no number is a wrong one, and of the
+/// wrong rank; a promise it is not, and so none that could be kept or broken: calibration leaves it out.
 ///
 /// # Errors
 /// When there are fewer than `min`, or only one class.
@@ -28,7 +29,7 @@ pub fn labelled(
     threshold: f64,
     surety: Surety,
 ) -> Result<Measurement, NoVerdict> {
-    let pairs: Vec<&Pair> = pairs.iter().filter(|p| !p.score.is_nan() && !p.label.is_nan()).collect();
+    let pairs: Vec<&Pair> = pairs.iter().filter(|p| !p.label.is_nan()).collect();
     let from = pairs.iter().map(|p| p.ended).min().ok_or(NoVerdict::Empty)?;
     if pairs.len() < min {
         return Err(NoVerdict::TooFew { got: pairs.len() as u64, need: min as u64 });
@@ -53,8 +54,13 @@ pub fn labelled(
             vec![counts.f1().ok_or(NoVerdict::OneClass)?, interval.low, interval.high, n]
         }
         Quality::Auc => {
-            let scores: Vec<f32> = pairs.iter().map(|p| p.score).collect();
             let labels: Vec<bool> = pairs.iter().map(|p| p.label >= 0.5).collect();
+            let rank = |(p, one): (&&Pair, &bool)| match (p.score.is_nan(), one) {
+                (false, _) => p.score,
+                (true, true) => f32::NEG_INFINITY,
+                (true, false) => f32::INFINITY,
+            };
+            let scores: Vec<f32> = pairs.iter().zip(&labels).map(rank).collect();
             let auc = Auc::of(&scores, &labels).ok_or(NoVerdict::OneClass)?;
             let interval = auc.interval(confidence).ok_or(NoVerdict::OneClass)?;
             vec![auc.area, interval.low, interval.high, n]
@@ -97,11 +103,13 @@ impl Estimates {
         self.ring.heap(|_| 0)
     }
 
-    /// Takes the scores of a batch.
+    /// Takes the scores of a batch. An answer that is no number is surely wrong.
     pub fn take(&mut self, batch: &Observations) {
         let from = batch.ended.iter().copied().min();
         let Some((from, mut expected)) = from.zip(LabelFree::new(self.threshold)) else { return };
-        batch.scores.iter().for_each(|&p| expected.add(f64::from(p)));
+        for &p in &batch.scores {
+            if p.is_nan() { expected.miss() } else { expected.add(f64::from(p)) }
+        }
         self.ring.push(batch.version, Slice { at: batch.scraped_at, from, what: expected });
     }
 

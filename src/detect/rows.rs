@@ -7,7 +7,7 @@ use crate::detect::verdict::NoVerdict;
 use crate::event::Observations;
 use crate::id::VersionId;
 use crate::stats::ks::{KsScratch, KsTest, statistic_chunks};
-use crate::stats::psi::Edges;
+use crate::stats::psi::{self, Edges};
 use crate::time::{SimTime, Span};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -253,7 +253,7 @@ impl Rows {
     /// Counts of one column's values on both sides between at most `bins` quantile bins of the reference, the reference's first.
     ///
     /// # Errors
-    /// When a side has no value, or the reference is constant.
+    /// When a side has no value, or a quantile of the reference is infinite.
     pub fn binned(
         &mut self,
         column: usize,
@@ -261,8 +261,11 @@ impl Rows {
         now: SimTime,
         bins: usize,
     ) -> Result<(Vec<u32>, Vec<u32>), NoVerdict> {
+        if self.present(column, reference, now) == 0 {
+            return Err(NoVerdict::AllMissing);
+        }
         if let Side::First(of, span) = reference {
-            self.bin_fixed(of, span, column, bins).ok_or(NoVerdict::AllMissing)?;
+            self.bin_fixed(of, span, column, bins).ok_or(NoVerdict::NotFinite)?;
         }
         let rows = self.chunks(window, now);
         let fresh;
@@ -273,15 +276,20 @@ impl Rows {
                 binned.map(|(_, edges, counts)| (edges, counts)).ok_or(NoVerdict::AllMissing)?
             }
             Side::Recent(..) => {
-                fresh = bin(&self.chunks(reference, now), column, bins).ok_or(NoVerdict::AllMissing)?;
+                fresh = bin(&self.chunks(reference, now), column, bins).ok_or(NoVerdict::NotFinite)?;
                 (&fresh.0, &fresh.1)
             }
         };
-        if edges.bins() < 2 {
-            return Err(NoVerdict::NoSpread);
-        }
         let there = count(&rows, column, edges).filter(|counts| counts.iter().any(|&c| c > 0));
-        Ok((counts.clone(), there.ok_or(NoVerdict::AllMissing)?))
+        let (mut counts, mut there) = (counts.clone(), there.ok_or(NoVerdict::AllMissing)?);
+        let runs = self.runs(column, reference, now);
+        let least = |edge: f64| runs.iter().filter_map(|run| run.first()).any(|&x| f64::from(x) < edge);
+        if let Some(lowest) = edges.lowest(least) {
+            let values = rows.iter().filter_map(|chunk| chunk.columns.get(column));
+            let below: usize = values.map(|run| run.partition_point(|&x| f64::from(x) < lowest)).sum();
+            psi::apart(&mut counts, &mut there, below as u32);
+        }
+        Ok((counts, there))
     }
 
     fn bin_fixed(&mut self, of: Option<VersionId>, span: Span, column: usize, bins: usize) -> Option<()> {

@@ -140,6 +140,10 @@ struct Line {
     values: Vec<f64>,
     /// When the request that each is about ended.
     ended: Vec<SimTime>,
+    /// Values of it that were missing.
+    missing: usize,
+    /// The detector has once had what it needs for an alarm. What it needs when it has begun anew is silence after an alarm.
+    ready: bool,
     /// The latest scrape has been looked at.
     seen: bool,
     /// When the detector's present run began.
@@ -217,12 +221,13 @@ impl Sequences {
             self.lines.iter_mut().flatten().flatten().for_each(|line| {
                 line.values.clear();
                 line.ended.clear();
+                line.missing = 0;
                 line.seen = false;
             });
         }
         for signal in 0..self.configs.len() {
             let Some((name, config)) = &self.configs[signal] else { continue };
-            let Some(values) = values(&config.of).filter(|v| !v.values.is_empty()) else { continue };
+            let Some(values) = values(&config.of).filter(|v| !v.values.is_empty() || v.missing > 0) else { continue };
             let lines = &mut self.lines[signal];
             if lines.len() <= version.index() {
                 lines.resize(version.index() + 1, None);
@@ -236,8 +241,21 @@ impl Sequences {
                     Follower::Interval(interval) => State::Interval(interval.start()),
                 };
                 let (values, ended) = (Vec::new(), Vec::new());
-                Line { state, values, ended, seen: false, since: None, own: Learned::default() }
+                Line {
+                    state,
+                    values,
+                    ended,
+                    missing: 0,
+                    ready: false,
+                    seen: false,
+                    since: None,
+                    own: Learned::default(),
+                }
             });
+            line.missing += values.missing;
+            if values.values.is_empty() {
+                continue;
+            }
             let learns = match config.standardise {
                 Some(Reference::First(span)) => self.first[signal].take(&values, span),
                 Some(Reference::Own(span)) => line.own.take(&values, span),
@@ -304,18 +322,28 @@ impl Line {
         }
         let standardised = self.within(scale).map(|(x, ended)| ((x - scale.mean) / scale.divisor, ended));
         let (values, ended): (Vec<f64>, Vec<SimTime>) = standardised.unzip();
-        let first = ended.iter().min().copied().ok_or(NoVerdict::Empty)?;
+        let none = if self.missing > 0 { NoVerdict::AllMissing } else { NoVerdict::Empty };
+        let first = ended.iter().min().copied().ok_or(none)?;
         // Late labels are about answers that may be older than those of the scrape before.
         let from = self.since.map_or(first, |since| since.min(first));
         self.since = Some(from);
         let values = match &mut self.state {
             State::Detector(detector) => {
                 let (mut alarms, mut warnings, mut last) = (0_u32, 0_u32, 0);
+                let left_out = detector.missing();
                 let alarm = detector.feed(&values, |i, step| match step {
                     Step::Alarm => (alarms, last) = (alarms + 1, i),
                     Step::Warning => warnings += 1,
                     Step::Quiet | Step::Cleared => {}
                 });
+                if detector.missing() - left_out == values.len() as u64 {
+                    return Err(NoVerdict::NotFinite);
+                }
+                self.ready |= alarm.is_some() || alarms > 0;
+                if let (false, Some((got, need))) = (self.ready, detector.needs()) {
+                    return Err(NoVerdict::TooFew { got, need });
+                }
+                self.ready = true;
                 if alarm.is_some() {
                     // A detector that has signalled begins again.
                     self.since = ended[last + 1..].iter().min().copied();

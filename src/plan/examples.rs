@@ -58,10 +58,14 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("mmd", "of = \"features\"\nwindow = \"60s\"\nmin = 200\npermutations = 999", "NAME.p < 0.002"),
     (
         "cusum",
-        "of = \"score\"\nstandardise = { own = \"2m\" }\nmu0 = 0.0\nsigma = 1.0\nk = 0.25\nh = 15.0",
+        "of = \"score\"\nstandardise = { own = \"2m\" }\nmu0 = 0.0\nsigma = 1.0\nk = 0.25\nh = 25.0",
         "NAME.alarm > 0",
     ),
-    ("ewma", "of = \"score\"\nstandardise = { own = \"2m\" }\nmu0 = 0.0\nsigma = 1.0\nlambda = 0.05", "NAME.alarm > 0"),
+    (
+        "ewma",
+        "of = \"score\"\nstandardise = { own = \"2m\" }\nmu0 = 0.0\nsigma = 1.0\nlambda = 0.05\nlimit = 5.0",
+        "NAME.alarm > 0",
+    ),
     (
         "shiryaev-roberts",
         "of = \"score\"\nstandardise = { own = \"2m\" }\nmu0 = 0.0\nmu1 = 0.5\nsigma = 1.0\nthreshold = 1e6",
@@ -70,7 +74,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("page-hinkley", "of = \"latency\"\ndelta = 0.002\nthreshold = 3.0", "NAME.alarm > 0"),
     ("adwin", "of = \"wrong\"\ndelta = 1e-4", "NAME.alarm > 0"),
     ("ddm", "of = \"wrong\"", "NAME.alarm > 0"),
-    ("eddm", "of = \"wrong\"", "NAME.alarm > 0"),
+    ("eddm", "of = \"wrong\"\nwarm_start = 1000\nalpha = 0.9\nbeta = 0.8", "NAME.alarm > 0"),
     ("hddm-a", "of = \"wrong\"\ndrift_confidence = 1e-5", "NAME.alarm > 0"),
     ("hddm-w", "of = \"wrong\"\ndrift_confidence = 1e-5", "NAME.alarm > 0"),
     ("fhddm", "of = \"wrong\"\nsliding_window_size = 500", "NAME.alarm > 0"),
@@ -79,9 +83,9 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("sprt-gaussian", "of = \"score\"\nmu0 = 0.5\nmu1 = 0.6\nsigma = 0.3\nalpha = 1e-4", "NAME.alarm > 0"),
     ("msprt", "of = \"score\"\ntheta0 = 0.5\nsigma = 0.3\ntau = 0.1\nalpha = 1e-4", "NAME.alarm > 0"),
     ("e-detector", "of = \"wrong\"\nm = 0.2\nalpha = 1e-6", "NAME.alarm > 0"),
-    ("ecdd", "of = \"wrong\"", "NAME.alarm > 0"),
-    ("stepd", "of = \"wrong\"", "NAME.alarm > 0"),
-    ("rddm", "of = \"wrong\"", "NAME.alarm > 0"),
+    ("ecdd", "of = \"wrong\"\naverage_run_length = 1000", "NAME.alarm > 3 * baseline.NAME.alarm + 10"),
+    ("stepd", "of = \"wrong\"\nmin_num_instances = 1000\nalpha_d = 1e-7\nalpha_w = 1e-4", "NAME.alarm > 0"),
+    ("rddm", "of = \"wrong\"\nmin_num_instances = 1000\nwarning_level = 3.5\ndrift_level = 5.0", "NAME.alarm > 0"),
     ("frouros-cusum", "of = \"score\"\nlambda = 50.0", "NAME.alarm > 0"),
     ("frouros-page-hinkley", "of = \"score\"\nlambda = 50.0", "NAME.alarm > 0"),
     (
@@ -97,7 +101,9 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
 pub fn example(kind: &str) -> Option<String> {
     let (_, lines, when) = EXAMPLES.iter().find(|(of, ..)| *of == kind)?;
     let when = when.replace("NAME", kind);
+    // A detector that has alarmed begins anew: there is no second look.
+    let looks = if when.contains(".alarm") { "" } else { "for = 2\n" };
     Some(format!(
-        "[signals.{kind}]\nkind = \"{kind}\"\n{lines}\n\n[[rule]]\nwhen = \"{when}\"\nfor = 2\nthen = \"rollback\"\n"
+        "[signals.{kind}]\nkind = \"{kind}\"\n{lines}\n\n[[rule]]\nwhen = \"{when}\"\n{looks}then = \"rollback\"\n"
     ))
 }

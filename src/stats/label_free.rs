@@ -60,6 +60,13 @@ impl LabelFree {
         }
     }
 
+    /// Takes in a row whose answer cannot be right: a yes that is not found.
+    pub fn miss(&mut self) {
+        self.false_negative += 1.0;
+        self.f1_squares[2] += 1.0;
+        self.confidence.add(0.0);
+    }
+
     /// Takes in all that `other` has seen; false, and nothing is taken, if its threshold is another.
     #[must_use]
     pub fn merge(&mut self, other: &Self) -> bool {

@@ -1,7 +1,8 @@
 //! Owns the population stability index: bins from a reference, counts that add up over scrapes, and an honest threshold.
 //!
 //! Bins are the unique type-7 quantiles `1/k … (k-1)/k` of the reference, closed on the right; so tied data give fewer bins
-//! than asked for. Shares of empty bins are replaced by `eps` and not renormalised. Under no drift PSI is about
+//! than asked for. Where the first of them is the least value of the reference, what is below it is counted apart ([`apart`]): among a
+//! hundred zeros a sentinel of -1 is a change. Shares of empty bins are replaced by `eps` and not renormalised. Under no drift PSI is about
 //! `(1/n + 1/m)` times a chi-squared variate with `bins - 1` degrees of freedom (B. Yurdakul, "Statistical Properties of
 //! Population Stability Index", 2018), which [`threshold`] uses; the customary 0.1 and 0.2 ignore the sample size and fire
 //! on nearly every healthy window of a few dozen rows.
@@ -17,6 +18,16 @@ pub const EPS: f64 = 1e-4;
 const FEW: usize = 16;
 /// Values that stay in the first-level cache while the edges pass over them.
 const BLOCK: usize = 1024;
+
+/// Gives those of the window that are `below` all of the reference a bin of their own in front of the first, which is closed on the
+/// right only and would hide them among equal values of the reference. Without any, counts stay as they are.
+pub fn apart(reference: &mut Vec<u32>, window: &mut Vec<u32>, below: u32) {
+    if let Some(first) = window.first_mut().filter(|_| below > 0) {
+        *first -= below;
+        window.insert(0, below);
+        reference.insert(0, 0);
+    }
+}
 
 /// The inner bin edges of a reference, ascending and distinct; one bin more than edges.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +73,13 @@ impl Edges {
         let exact: Vec<f64> = found.into_iter().map(|(edge, _)| edge).collect();
         let floors = exact.iter().map(|&edge| floor_to_f32(edge)).collect();
         Some((Self { exact, floors }, counts))
+    }
+
+    /// The first edge, if no value of the reference is below it: then the first bin is one value of the reference, and what is
+    /// below that value is nothing that the reference has ([`apart`]).
+    #[must_use]
+    pub fn lowest(&self, mut reference_below: impl FnMut(f64) -> bool) -> Option<f64> {
+        self.exact.first().copied().filter(|&edge| !reference_below(edge))
     }
 
     /// The edges.

@@ -57,20 +57,29 @@ fn groups(case: &mut Case) -> Option<()> {
     let odds = odds.as_ref();
     case.number("equalized odds", "/equalized_odds_difference", odds.map(EqualizedOdds::difference), STATISTIC);
     case.number("equalized odds", "/equalized_odds_ratio", odds.and_then(EqualizedOdds::ratio), STATISTIC);
-    if let Err(e) = through_a_policy(case, &group, &actual, &predicted) {
+    if let Err(e) = through_a_policy(case, &counts, &group, &actual, &predicted) {
         case.note("fairness", e);
     }
     Some(())
 }
 
-/// What the signal of a policy says of these users, each an answer of one version.
-fn through_a_policy(case: &mut Case, group: &[u32], actual: &[f64], predicted: &[f64]) -> Result<(), String> {
+/// What the signal of a policy says of these users, each an answer of one version. A group that has nobody to take a rate of is left
+/// out by it, and has the rate 0 in the reference: then it is held to what is left.
+fn through_a_policy(
+    case: &mut Case,
+    counts: &GroupCounts,
+    group: &[u32],
+    actual: &[f64],
+    predicted: &[f64],
+) -> Result<(), String> {
     let groups = group.iter().max().map_or(0, |last| last + 1) as u16;
     let (version, at) = (VersionId(0), SimTime(1));
     let n = group.len();
-    for (disparity, extent, needed) in
-        [("demographic-parity", "window", json!("60s")), ("equal-opportunity", "labels", json!(n.max(1)))]
-    {
+    let [selection, recall, _] = RATES.map(|(_, share)| share);
+    for (disparity, extent, needed, share) in [
+        ("demographic-parity", "window", json!("60s"), selection),
+        ("equal-opportunity", "labels", json!(n.max(1)), recall),
+    ] {
         let entries = json!({"disparity": disparity, "min": 1, extent: needed});
         let table = entries.as_object().ok_or("not a table")?;
         let SignalKind::Fairness(mut config) = signal("fairness", table)? else { return Err("no fairness".to_owned()) };
@@ -102,6 +111,13 @@ fn through_a_policy(case: &mut Case, group: &[u32], actual: &[f64], predicted: &
         let mut signal = Groups::new(config.window);
         signal.take(&config, &batch);
         let said = signal.look(&config, version, &pairs, at, Surety { confidence: 0.95, exact: false });
+        let rates: Vec<(u32, Share)> = counts.groups().iter().map(|(&group, c)| (group, share(c))).collect();
+        if rates.iter().any(|(_, share)| share.trials == 0) {
+            let left = Spread::of(rates, 1).filter(|spread| spread.compared.len() > 1);
+            let [ours, left] = [said.ok().map(|m| m.values[0]), left.map(|spread| spread.difference())];
+            case.holds("fairness", "a group without anybody is left out", ours == left);
+            continue;
+        }
         let values = said.map_err(|e| format!("{disparity}: {e}"))?.values;
         let name = disparity.replace('-', "_");
         case.number("fairness", &format!("/{name}_difference"), values.first().copied(), STATISTIC);

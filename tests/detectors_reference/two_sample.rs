@@ -319,7 +319,7 @@ fn psi(case: &mut Case, data: &Data) {
             case.note("psi", format!("{at}: unknown variant"));
             continue;
         };
-        let said = data.ask(json!({"test": "psi", "bins": bins, "empty": eps}));
+        let said = data.ask(json!({"test": "psi", "binning": "quantile-merged", "bins": bins, "empty": eps}));
         case.number("psi", &format!("{at}/psi"), said.get("value"), STATISTIC);
         let Some(edges) = Edges::from_sorted(&data.sorted_a, bins) else {
             case.note("psi", format!("{at}: no edges"));
@@ -333,13 +333,13 @@ fn psi(case: &mut Case, data: &Data) {
 
 fn shares(case: &mut Case, data: &Data) {
     for (name, base) in [("e", std::f64::consts::E), ("2", 2.0)] {
-        let said = data.ask(json!({"test": "jensen-shannon", "bins": 10, "base": base}));
+        let said = data.ask(json!({"test": "jensen-shannon", "binning": "quantile-merged", "bins": 10, "base": base}));
         let at = |what: &str| format!("/js_decile_bins/{what}_base_{name}");
         case.number("jensen-shannon", &at("distance"), said.get("distance"), STATISTIC);
         case.number("jensen-shannon", &at("divergence"), said.get("divergence"), STATISTIC);
     }
     for (test, at) in [("hellinger", "/hellinger_decile_bins"), ("total-variation", "/tvd_decile_bins")] {
-        let said = data.ask(json!({"test": test, "bins": 10}));
+        let said = data.ask(json!({"test": test, "binning": "quantile-merged", "bins": 10}));
         case.number(test, at, said.get("distance"), STATISTIC);
     }
 }
@@ -348,7 +348,8 @@ fn table(case: &mut Case, data: &Data) {
     if case.peek("/chi2_decile_bins").is_none() {
         return;
     }
-    let ask = |form: &str| data.ask(json!({"test": "chi-squared", "form": form, "binning": "quantile", "bins": 10}));
+    let ask =
+        |form: &str| data.ask(json!({"test": "chi-squared", "form": form, "binning": "quantile-merged", "bins": 10}));
     let (pearson, g) = (ask("contingency"), ask("g"));
     let at = |what: &str| format!("/chi2_decile_bins/{what}");
     case.number("chi-squared", &at("chi2"), pearson.get("statistic"), STATISTIC);

@@ -272,6 +272,10 @@ impl Detector for Adwin {
         Reading { statistic: told(|cut| cut.apart), threshold: told(|cut| cut.bound), seen: self.seen }
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (self.seen, (self.grace_period as u64 / u64::from(self.clock) + 1) * u64::from(self.clock))
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         vec![
             ("width", self.width),

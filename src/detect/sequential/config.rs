@@ -83,6 +83,15 @@ impl Config {
         super::each!(config self, config => config.check())
     }
 
+    /// Why it can never alarm, if so: no mistake to a detector, and one in a policy.
+    #[must_use]
+    pub fn never(&self) -> Option<BadParameter> {
+        match self {
+            Self::Kswin(kswin) => kswin.never(),
+            _ => None,
+        }
+    }
+
     /// Whether it is made for observations of 0 and 1: errors, or losses between.
     #[must_use]
     pub const fn takes_errors(&self) -> bool {

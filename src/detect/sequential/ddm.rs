@@ -106,6 +106,10 @@ impl Detector for Ddm {
         self.warned
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (self.p.n as u64, self.warm_start as u64 + 1)
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         let (p_min, s_min) = self.best.unwrap_or((f64::NAN, f64::NAN));
         vec![("p", self.p.value), ("n", self.p.n), ("p_min", p_min), ("s_min", s_min)]

@@ -144,6 +144,9 @@ impl EDetector {
     }
 }
 
+/// Nothing that a sum of this many could exceed is needed for an alarm.
+const MOST: f64 = 1e300;
+
 /// Adds the evidence of an observation that is `excess` above the mean, relative to it; gives the sum of M.
 fn add(lambdas: &[f64], evidence: &mut [f64], excess: f64, rule: ERule) -> f64 {
     let mut sum = 0.0;
@@ -152,7 +155,8 @@ fn add(lambdas: &[f64], evidence: &mut [f64], excess: f64, rule: ERule) -> f64 {
             ERule::ESr => 1.0 + *m,
             ERule::ECusum => m.max(1.0),
         };
-        *m = before * (1.0 + lambda * excess);
+        // Evidence beyond all others stays a number, so that it can fall again.
+        *m = (before * (1.0 + lambda * excess)).min(MOST);
         sum += *m;
     }
     sum

@@ -124,6 +124,10 @@ impl Detector for Ecdd {
         self.warned
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (self.n as u64, self.min as u64)
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         vec![("p", self.p), ("z", self.z)]
     }

@@ -127,6 +127,10 @@ impl Detector for Eddm {
         self.warned
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (self.distances.mean.n as u64, self.warm_start as u64 + 1)
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         let d = &self.distances;
         vec![

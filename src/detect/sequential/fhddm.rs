@@ -142,6 +142,10 @@ impl Detector for Fhddm {
         Reading { statistic, threshold, seen: self.seen }
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (self.seen, self.size as u64)
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         vec![("u_max", self.long.best), ("n_one", self.long.sum)]
     }

@@ -156,6 +156,10 @@ impl Detector for FrourosCusum {
         self.against.reading()
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (self.against.n as u64, self.against.min as u64)
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         self.against.state()
     }
@@ -179,6 +183,10 @@ impl Detector for FrourosPageHinkley {
 
     fn reading(&self) -> Reading {
         self.against.reading()
+    }
+
+    fn needs(&self) -> (u64, u64) {
+        (self.against.n as u64, self.against.min as u64)
     }
 
     fn state(&self) -> Vec<(&'static str, f64)> {

@@ -68,6 +68,12 @@ impl KswinConfig {
         must((0.0..=1.0).contains(&self.min_distance), "min_distance", "between 0 and 1")
     }
 
+    /// What keeps every change from being significant, if anything does: river accepts that.
+    pub(super) fn never(&self) -> Option<BadParameter> {
+        let (part, rule) = (self.stat_size as usize, "larger, or `stat_size`: not even D = 1 of so few values alarms");
+        (critical(part, self.alpha, self.min_distance) > part).then_some(BadParameter { parameter: "alpha", rule })
+    }
+
     pub(super) fn start(&self, stream: Stream) -> Kswin {
         let (size, part) = (self.window_size as usize, self.stat_size as usize);
         let source = match self.draws {
@@ -207,6 +213,10 @@ impl Detector for Kswin {
         let share = |steps: usize| steps as f64 / self.part as f64;
         let threshold = if self.critical > self.part { f64::INFINITY } else { share(self.critical) };
         Reading { statistic: self.steps.map_or(f64::NAN, share), threshold, seen: self.seen }
+    }
+
+    fn needs(&self) -> (u64, u64) {
+        (self.seen, self.size as u64)
     }
 
     fn state(&self) -> Vec<(&'static str, f64)> {

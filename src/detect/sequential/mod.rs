@@ -114,6 +114,10 @@ trait Detector {
     fn heap(&self) -> usize {
         0
     }
+    /// What it has of what it needs, counted since it began, before it can alarm.
+    fn needs(&self) -> (u64, u64) {
+        (self.reading().seen, 1)
+    }
 }
 
 /// What can be read of every detector after an observation.
@@ -272,6 +276,14 @@ impl Sequential {
     #[must_use]
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + each!(kind &self.kind, detector => detector.heap())
+    }
+
+    /// How many observations (EDDM: errors) it has and how many it needs since it began or began anew, while they are too few for
+    /// an alarm, whatever they are.
+    #[must_use]
+    pub fn needs(&self) -> Option<(u64, u64)> {
+        let (got, need) = each!(kind &self.kind, detector => detector.needs());
+        (got < need).then_some((got, need))
     }
 
     /// The positions of the window that KSWIN drew last, in the order drawn, 0 for the oldest observation; empty for others.

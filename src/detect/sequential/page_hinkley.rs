@@ -126,6 +126,10 @@ impl Detector for PageHinkley {
         Reading { statistic, threshold: self.threshold, seen: self.sums.mean.n as u64 }
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (self.sums.mean.n as u64, self.min_instances as u64)
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         let s = &self.sums;
         vec![

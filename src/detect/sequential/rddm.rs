@@ -199,6 +199,10 @@ impl Detector for Rddm {
         self.warned
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (u64::from(self.instances), u64::from(self.config.min_num_instances))
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         let defined = |x: f64| if x.is_finite() { x } else { f64::NAN };
         vec![

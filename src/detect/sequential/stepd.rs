@@ -148,6 +148,10 @@ impl Detector for Stepd {
         self.warned
     }
 
+    fn needs(&self) -> (u64, u64) {
+        (self.n as u64, 2 * self.size as u64)
+    }
+
     fn state(&self) -> Vec<(&'static str, f64)> {
         let earlier = self.n - self.window.len() as f64;
         let share = |sum: f64, n: f64| if n > 0.0 { sum / n } else { f64::NAN };

@@ -19,9 +19,12 @@ const BINS: usize = psi::BINS;
 #[serde(rename_all = "kebab-case")]
 pub enum Binning {
     /// Between the `1/bins … (bins - 1)/bins` quantiles (type 7) of the reference, closed on the right; equal edges are merged, so
-    /// that ties give fewer bins.
+    /// that ties give fewer bins. What is below a least value that fills the first bin has a bin of its own.
     #[default]
     Quantile,
+    /// The same without that bin, as credit risk and numpy's users count: of a reference whose least value fills the first bin,
+    /// nothing is smaller. A sentinel of -1 among zeros is no change.
+    QuantileMerged,
     /// As evidently 0.7: each distinct value if the reference has at most 20, else bins of equal width over the pooled range, as
     /// many as Sturges' rule says; its `n_bins` and so `bins` here are ignored. One far outlier puts all other rows in one bin.
     Evidently,
@@ -34,11 +37,17 @@ type Counts = (Vec<u32>, Vec<u32>);
 
 fn count(binning: Binning, bins: usize, pair: Pair<'_>) -> Result<Counts, NoVerdict> {
     match binning {
-        Binning::Quantile if bins < 2 => Err(NoVerdict::Parameter { name: "bins" }),
-        Binning::Quantile => {
+        Binning::Quantile | Binning::QuantileMerged if bins < 2 => Err(NoVerdict::Parameter { name: "bins" }),
+        Binning::Quantile | Binning::QuantileMerged => {
             let infinite = NoVerdict::Infinite { side: Side::Reference };
-            let (edges, reference) = Edges::of(&pair.reference, bins).ok_or(infinite)?;
-            Ok((reference, edges.count(&pair.window)))
+            let (edges, mut reference) = Edges::of(&pair.reference, bins).ok_or(infinite)?;
+            let mut window = edges.count(&pair.window);
+            let below = |edge: f64| pair.reference.iter().any(|x| *x < edge);
+            if let (Binning::Quantile, Some(lowest)) = (binning, edges.lowest(below)) {
+                let below = pair.window.iter().filter(|x| **x < lowest).count() as u32;
+                psi::apart(&mut reference, &mut window, below);
+            }
+            Ok((reference, window))
         }
         Binning::Evidently if more_distinct_than(&pair.reference, EVIDENTLY_CATEGORIES) => {
             let rows = pair.reference.len() + pair.window.len();
@@ -149,7 +158,7 @@ impl Psi {
         for (shares, rows) in [(&mut p, n), (&mut q, m)] {
             match (self.empty, self.binning) {
                 (Empty::Share(eps), Binning::Evidently | Binning::Categories) => divergence::fill_zeros(shares, eps),
-                (Empty::Share(eps), Binning::Quantile) => fill(shares, eps),
+                (Empty::Share(eps), Binning::Quantile | Binning::QuantileMerged) => fill(shares, eps),
                 (Empty::HalfRow, _) => fill(shares, 0.5 / rows as f64),
             }
         }

@@ -330,7 +330,7 @@ impl Resolve<'_, '_> {
 
     fn follow<D: Clone>(&mut self, w: &wire::Followed<D>, detector: impl Fn(D) -> Detector) -> SignalKind {
         let detector = detector(w.detector.clone());
-        if let Err(bad) = detector.check() {
+        if let Err(bad) = detector.check().and_then(|()| detector.never().map_or(Ok(()), Err)) {
             self.found.push(self.place.at(bad.parameter).wrong(bad.to_string()));
         }
         let bounded = detector.takes_errors() || matches!(detector, Detector::EDetector(_));

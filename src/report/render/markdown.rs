@@ -2,7 +2,8 @@
 
 use super::console::expectation;
 use super::story::{
-    bad_version, grouped, headline, length, milestones, outcome_words, percent, revert_pair, signed, verdict_word,
+    Silence, bad_version, grouped, headline, length, milestones, outcome_words, percent, revert_pair, signed,
+    verdict_word, without_verdict,
 };
 use crate::event::{ActionEnd, ActionKind, Event, Gap, RuleFired, Weight};
 use crate::id::VersionId;
@@ -78,6 +79,19 @@ fn timeline(out: &mut String, report: &TrialReport) {
                 report.names.rule(fired.rule),
                 fired.window,
             );
+        }
+        let silent = without_verdict(report, incident);
+        if !silent.is_empty() {
+            let _ = write!(
+                out,
+                "Meanwhile these signals gave no verdict about {}:\n\n| signal | from | until | why |\n|---|---:|---:|---|\n",
+                report.names.version(report.rollout.0),
+            );
+            for Silence { signal, from, until, why } in silent {
+                let until = until.map_or_else(|| "–".to_owned(), |at| at.to_string());
+                let _ = writeln!(out, "| `{}` | {from} | {until} | {} |", report.names.signal(signal), cell(why));
+            }
+            out.push('\n');
         }
     }
 }

@@ -2,7 +2,7 @@
 //! rendering tells it with these words, so that no two of them disagree.
 
 use crate::event::{ActionKind, Event, Verdict, Weight};
-use crate::id::VersionId;
+use crate::id::{SignalId, VersionId};
 use crate::report::trial::{Incident, Outcome, TrialReport};
 use crate::time::{SimTime, Span};
 use crate::trace::Recorded;
@@ -178,6 +178,43 @@ fn revert_failure(report: &TrialReport, started: SimTime) -> Option<String> {
         Event::RevertFailed { reason } if fact.at >= started => Some(format!("failed: {reason}")),
         _ => None,
     })
+}
+
+/// A signal without a verdict about the version under test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Silence<'a> {
+    pub(super) signal: SignalId,
+    pub(super) from: SimTime,
+    /// `None`: to the end of the run.
+    pub(super) until: Option<SimTime>,
+    /// The latest reason.
+    pub(super) why: &'a str,
+}
+
+/// Which signals gave no verdict between the onset of an incident (its injection, if nobody was hurt) and its detection: what
+/// the policy could not see.
+pub(super) fn without_verdict<'a>(report: &'a TrialReport, incident: &Incident) -> Vec<Silence<'a>> {
+    let Some(begin) = incident.onset.or(incident.injected).filter(|_| incident.harmful) else { return Vec::new() };
+    let end = incident.detected.as_ref().map_or(report.end, |detection| detection.at);
+    let mut all: Vec<Silence<'a>> = Vec::new();
+    for fact in &report.events {
+        let open =
+            |signal: SignalId, all: &[Silence<'_>]| all.iter().rposition(|s| s.signal == signal && s.until.is_none());
+        match &fact.event {
+            Event::Unmeasured(look) if look.version == report.rollout.0 => match open(look.signal, &all) {
+                Some(place) => all[place].why = &look.reason,
+                None => all.push(Silence { signal: look.signal, from: fact.at, until: None, why: &look.reason }),
+            },
+            Event::Measured(look) if look.version == report.rollout.0 => {
+                if let Some(place) = open(look.signal, &all) {
+                    all[place].until = Some(fact.at);
+                }
+            }
+            _ => {}
+        }
+    }
+    all.retain(|s| s.from < end && s.until.is_none_or(|until| until > begin));
+    all
 }
 
 /// "rule: evidence", without saying the rule's name twice.
