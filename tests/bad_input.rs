@@ -365,6 +365,33 @@ fn a_policy_is_no_scenario() {
     check_files(files, &[("s.toml", 9, 3, "this is a policy, not a scenario", "`--policy`")]);
 }
 
+/// A rule that no measurement can fail protects nobody.
+#[test]
+fn rules_that_never_fail() {
+    let said = |signal: &str, when: &str, more: &str| {
+        let rule = format!("[[rule]]\nwhen = \"{when}\"\nthen = \"rollback\"\n{more}");
+        let text = format!("name = \"p\"\n[signals.s]\n{signal}\n{rule}");
+        let found = rollcage::plan::policy_alone("p.toml", &text).err().unwrap_or_default();
+        found.iter().map(|d| format!("{} {}", d.message, d.help.clone().unwrap_or_default())).collect::<String>()
+    };
+    let errors = "kind = \"error-rate\"\nwindow = \"60s\"";
+    for when in ["s.value > 5", "s.lower >= 1.5", "5 < s.value", "s.upper < 0", "0.2 * s.value > 0.3"] {
+        assert!(said(errors, when, "").contains("5 % is 0.05"), "{when}: {}", said(errors, when, ""));
+    }
+    for when in ["s.value > 0.05", "s.upper < 1", "s.n > 5", "s.value > baseline.s.value + 2", "10 * s.value > 5"] {
+        assert_eq!(said(errors, when, ""), "", "{when}");
+    }
+    // It fails where nothing is measured: a heartbeat.
+    assert_eq!(said(errors, "s.value > 1", "on_missing = \"fail\""), "");
+    let mmd = |more: &str| format!("kind = \"mmd\"\nof = \"features\"\nwindow = \"60s\"\n{more}");
+    assert!(said(&mmd(""), "s.p < 0.005", "").contains("more permutations"));
+    assert!(said(&mmd("looks = \"all\""), "s.p < 0.01", "").contains("more permutations"));
+    assert_eq!(said(&mmd("looks = \"all\"\npermutations = 999"), "s.p < 0.01", ""), "");
+    let kswin = |more: &str| format!("kind = \"kswin\"\nof = \"score\"\n{more}");
+    assert!(said(&kswin("stat_size = 3\nalpha = 0.001"), "s.alarm > 0", "").contains("not even D = 1"));
+    assert_eq!(said(&kswin("stat_size = 30\nalpha = 0.001"), "s.alarm > 0", ""), "");
+}
+
 /// Signals over features know columns by their places: no row of another source may be read wrongly, or left out in silence.
 #[test]
 fn sources_with_different_columns() {

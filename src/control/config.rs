@@ -132,6 +132,19 @@ pub enum Comparison {
     GreaterEqual,
 }
 
+impl Comparison {
+    /// The same with both sides exchanged.
+    #[must_use]
+    pub const fn turned(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessEqual => Self::GreaterEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterEqual => Self::LessEqual,
+        }
+    }
+}
+
 /// What a measurement without a value counts as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnMissing {

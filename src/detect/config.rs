@@ -384,6 +384,24 @@ impl SignalKind {
         }
     }
 
+    /// The least and the greatest value that a field can have, where there are such: of shares, distances between distributions and
+    /// p-values, of which a test by permutation has a least one.
+    #[must_use]
+    pub fn bounds(&self, field: &str) -> Option<(f64, f64)> {
+        let interval = ["value", "lower", "upper"].contains(&field);
+        let shares = match self {
+            Self::ErrorRate { .. } | Self::DataQuality(_) | Self::Estimate { .. } | Self::Fairness(_) => interval,
+            Self::Labelled { .. } => interval || ["brier", "ece", "p"].contains(&field),
+            Self::Comparison(c) => match (&c.test, field) {
+                (Test::Mmd(mmd), "p") => return Some((c.looks.p(1.0 / (mmd.permutations as f64 + 1.0), 1), 1.0)),
+                (Test::Ks(_), "d") | (_, "p") => true,
+                _ => false,
+            },
+            _ => false,
+        };
+        shares.then_some((0.0, 1.0))
+    }
+
     /// What it is compared with inside, if it is.
     #[must_use]
     pub const fn reference(&self) -> Option<Reference> {

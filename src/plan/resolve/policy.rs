@@ -1,6 +1,6 @@
 //! Owns the resolution of policies: signals by name, rules by text → the controller's configuration.
 
-use crate::control::config::{OnMissing, PolicyConfig, Revert, Rights, Rule};
+use crate::control::config::{Comparison, Condition, OnMissing, Operand, PolicyConfig, Revert, Rights, Rule};
 use crate::detect::config::SignalConfig;
 use crate::event::{Verdict, Weight};
 use crate::id::SignalId;
@@ -88,6 +88,15 @@ fn rule(
             return None;
         }
     };
+    if let Some((field, (least, most))) = never(&when, signals).filter(|_| r.on_missing != wire::OnMissing::Fail) {
+        let message = format!("this rule never fails: `{field}` is between {least} and {most}");
+        let help = if least > 0.0 {
+            "the least p-value is 1 / (permutations + 1), twice that with `looks = \"all\"`: take more permutations"
+        } else {
+            "shares are numbers from 0 to 1: 5 % is 0.05"
+        };
+        found.push(place.at("when").wrong(message).help(help));
+    }
     Some(Rule {
         name: r.name.clone().unwrap_or_else(|| format!("rule {}", index + 1)),
         text: r.when.clone(),
@@ -104,6 +113,28 @@ fn rule(
             wire::OnMissing::Fail => OnMissing::Fail,
         },
     })
+}
+
+/// The field of a condition that holds for none of the values that it can have, and its bounds.
+fn never(when: &Condition, signals: &[SignalConfig]) -> Option<(String, (f64, f64))> {
+    let (read, constant, op) = match (&when.left, &when.right) {
+        (read, Operand { value: None, offset, .. }) => (read, *offset, when.op),
+        (Operand { value: None, offset, .. }, read) => (read, *offset, when.op.turned()),
+        _ => return None,
+    };
+    let field = read.value?;
+    let signal = signals.get(field.signal.index())?;
+    let name = *signal.kind.fields().get(field.field)?;
+    let (least, most) = signal.kind.bounds(name)?;
+    let ends = [least, most].map(|x| read.factor * x + read.offset);
+    let (low, high) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
+    let never = match op {
+        Comparison::Less => low >= constant,
+        Comparison::LessEqual => low > constant,
+        Comparison::Greater => high <= constant,
+        Comparison::GreaterEqual => high < constant,
+    };
+    never.then(|| (format!("{}.{name}", signal.name), (least, most)))
 }
 
 fn duplicates(rules: &[wire::Rule], place: &Place<'_>, found: &mut Vec<Diagnostic>) {
