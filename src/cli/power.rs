@@ -1,12 +1,14 @@
 //! Owns `power`: what a policy can find in a scenario's traffic, told before any run.
 
-use crate::campaign::power::{Ask, PowerError, power};
+use crate::campaign::power::{Ask, PowerError, Shift, power};
 use crate::cli::exit::Exit;
 use crate::cli::run::{quoted, unwritable};
 use crate::cli::{Format, Stop, Which, colour, print};
 use crate::plan::diagnostic::did_you_mean;
+use crate::plan::units::parse_positive_duration;
 use crate::plan::{Plan, Vetting, load};
 use crate::report::render::{ConsoleOptions, console_power, power_files, power_json, write_files};
+use crate::time::Span;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -30,6 +32,13 @@ pub(super) struct Power {
     /// Share of wrong answers when all is well [default: 0.2, or what the smaller class allows]
     #[arg(long, value_parser = share, allow_negative_numbers = true)]
     wrong_rate: Option<f64>,
+    /// A shift to look for, as often as wanted: latency=1.3, failure=0.02, wrong=0.3, score=0.5, feature:NAME=1,
+    /// missing:NAME=0.2, outcome:NAME=0.8 [default: four sizes of each kind that a rule reads]
+    #[arg(long = "shift", value_name = "KIND=SIZE")]
+    shifts: Vec<String>,
+    /// How long after the shift is watched, like 10m [default: as long as the stage lasts]
+    #[arg(long, value_parser = duration)]
+    within: Option<Span>,
     /// So many simulated rollouts for each size of shift
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(3..))]
     trials: u32,
@@ -57,7 +66,10 @@ impl Power {
             let help = did_you_mean(rule, &names, "rules of this policy").unwrap_or_default();
             return Err(Stop::Usage(format!("there is no rule `{rule}`; {help}")));
         }
+        let shifts = self.shifts.iter().map(|text| Shift::parse(text, &plan)).collect::<Result<Vec<Shift>, String>>();
         let ask = Ask {
+            shifts: shifts.map_err(Stop::Usage)?,
+            within: self.within,
             stage: self.stage,
             share: self.share,
             rule: self.rule.clone(),
@@ -116,10 +128,16 @@ impl Power {
         add("share", self.share.map(|s| s.to_string()));
         add("failure-rate", self.failure_rate.map(|s| s.to_string()));
         add("wrong-rate", self.wrong_rate.map(|s| s.to_string()));
+        self.shifts.iter().for_each(|shift| add("shift", Some(quoted(Path::new(shift)))));
+        add("within", self.within.map(|w| format!("{}s", w.as_secs_f64())));
         add("trials", Some(self.trials.to_string()));
         add("seed", Some(self.seed.to_string()));
         line
     }
+}
+
+fn duration(text: &str) -> Result<Span, String> {
+    parse_positive_duration(text).map_err(|e| e.to_string())
 }
 
 /// A number from 0 to 1.

@@ -62,7 +62,7 @@ pub struct Ask {
     /// When the shift comes, after the stage began; none: at a quarter, a half and three quarters of the stage, at different
     /// places between two scrapes.
     pub changes: Vec<Span>,
-    /// Which shifts; none: a grid of each kind that a rule reads.
+    /// Which shifts, each for the rules that read its kind; none: a grid of each kind that a rule reads.
     pub shifts: Vec<Shift>,
     /// Threads.
     pub jobs: usize,
@@ -206,6 +206,20 @@ impl Fork {
 /// When what is asked is not there.
 pub fn power(plan: &Plan, ask: &Ask, told: &Sender<()>) -> Result<Power, PowerError> {
     let mut frame = Frame::new(plan, ask)?;
+    for shift in &ask.shifts {
+        let (what, better) = match *shift {
+            Shift::Wrong(rate) => {
+                ("the share of wrong answers that is looked for", rate <= frame.bench.healthy.wrong_rate)
+            }
+            Shift::Failure(rate) => {
+                ("the share of failures that is looked for", rate <= frame.bench.healthy.failure_rate)
+            }
+            _ => continue,
+        };
+        if better {
+            return Err(PowerError::Share { what, must: "above the healthy one" });
+        }
+    }
     let watched = watched(plan, ask, frame.bench.healthy)?;
     frame.bench.policy = Arc::new(without_unread(&plan.policy, &watched));
     let mut shifts: Vec<Shift> = Vec::new();
@@ -361,7 +375,7 @@ fn slots(plan: &Plan, place: usize, share: Option<f64>) -> Vec<(SimTime, Weight,
     rollout.stages.iter().take(place + 1).enumerate().map(stage).collect()
 }
 
-/// Names of features, where a table or a signal tells them.
+/// Names of features in order, where a table or a signal tells them.
 fn features(plan: &Plan) -> Vec<String> {
     match plan.world.sources.first().map(|s| &s.payload) {
         Some(Payload::Replay { table, .. }) => table.columns.clone(),
@@ -398,7 +412,12 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
         let (kinds, info) = of_rule(policy, &policy.rules[rule]);
         let (shifts, silent) = match kinds {
             Err(why) => (Vec::new(), Some(why)),
-            Ok(_) if !ask.shifts.is_empty() => (ask.shifts.clone(), None),
+            Ok(kinds) if !ask.shifts.is_empty() => {
+                let reads = |shift: &&Shift| kinds.iter().any(|read| read.kind() == shift.kind());
+                let asked: Vec<Shift> = ask.shifts.iter().filter(reads).copied().collect();
+                let none = asked.is_empty().then_some(NOT_ASKED);
+                (asked, none)
+            }
             Ok(kinds) => (kinds.into_iter().flat_map(|kind| grid(kind, healthy)).collect(), None),
         };
         let silent = silent.or_else(|| shifts.is_empty().then_some(NOTHING_WORSE));
@@ -423,6 +442,9 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
     }
     Ok(all)
 }
+
+/// Why a rule has no rows where shifts were asked for.
+const NOT_ASKED: &str = "it reads none of the shifts that were asked for";
 
 /// Why a rule has no sizes of a kind that it reads.
 const NOTHING_WORSE: &str = "no size that is tried is worse than what was said to be healthy";

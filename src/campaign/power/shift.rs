@@ -5,7 +5,12 @@ use crate::detect::channel::Channel;
 use crate::detect::config::{Columns, Defect, Quality, SignalKind};
 use crate::id::OutcomeId;
 use crate::plan::Plan;
+use crate::plan::diagnostic::did_you_mean;
 use crate::report::power::Kind;
+
+/// What can be asked for.
+const SHIFTS: &str =
+    "latency=1.3, failure=0.02, wrong=0.3, score=0.5, feature:NAME=1, missing:NAME=0.2 or outcome:NAME=0.8";
 
 /// What happens to the canary from a change on, and to nobody else.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,6 +56,43 @@ pub struct Healthy {
 }
 
 impl Shift {
+    /// Reads `KIND=SIZE`, with a name where there are several of a kind: `latency=1.3`, `failure=0.02`, `wrong=0.3`, `score=0.5`,
+    /// `feature:AGE=1`, `missing:AGE=0.2`, `outcome:booking=0.8`. Units are those of the variants.
+    ///
+    /// # Errors
+    /// What is wrong, with what can be written instead.
+    pub fn parse(text: &str, plan: &Plan) -> Result<Self, String> {
+        let (what, size) = text.split_once('=').ok_or_else(|| format!("`{text}` has no size: write {SHIFTS}"))?;
+        let (kind, name) = what.split_once(':').map_or((what, None), |(kind, name)| (kind, Some(name)));
+        let size: f64 =
+            size.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| format!("`{size}` is no number"))?;
+        let named = |noun: &str, names: &[String]| -> Result<usize, String> {
+            let name = name.ok_or_else(|| format!("`{kind}` needs a name, as in `{kind}:NAME={size}`"))?;
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let help = || did_you_mean(name, &names, noun).map_or_else(String::new, |help| format!("; {help}"));
+            names.iter().position(|n| *n == name).ok_or_else(|| format!("there is no `{name}`{}", help()))
+        };
+        let must =
+            |holds: bool, what: &str| holds.then_some(()).ok_or_else(|| format!("the size of `{kind}` must be {what}"));
+        let column = || named("features", &super::features(plan));
+        match kind {
+            "latency" => must(size > 0.0, "above 0: times the service time").map(|()| Self::Latency(size)),
+            "failure" => must(size > 0.0 && size <= 1.0, "a share").map(|()| Self::Failure(size)),
+            "wrong" => must(size > 0.0 && size < 1.0, "a share below 1").map(|()| Self::Wrong(size)),
+            "score" => Ok(Self::Score(size)),
+            "feature" => Ok(Self::Feature { column: column()?, by: size }),
+            "missing" => {
+                must(size > 0.0 && size <= 1.0, "a share")?;
+                Ok(Self::Missing { column: column()?, share: size })
+            }
+            "outcome" => {
+                must((0.0..1.0).contains(&size), "below 1: times as often")?;
+                Ok(Self::Outcome { of: OutcomeId(named("outcomes", &plan.names.outcomes)? as u16), factor: size })
+            }
+            _ => Err(format!("there is no shift `{kind}`: write {SHIFTS}")),
+        }
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn kind(self) -> Kind {
