@@ -156,6 +156,62 @@ fn every_command_of_the_readme_runs_and_ends_as_stated() {
     }
 }
 
+/// Both are committed: what the page prints of the example must be what the example says.
+#[test]
+fn the_page_and_its_example_tell_the_same_figures() {
+    let readme = text("README.md");
+    let block = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("what a run prints");
+    let incident = text("reports/example/incident.md");
+    let after = |word: &str| -> String {
+        let rest = block.split(word).nth(1).unwrap_or_else(|| panic!("no `{word}` in the README's run"));
+        let rest = rest.trim_start();
+        rest.split("  ").next().unwrap_or_default().split('\n').next().unwrap_or_default().trim().to_owned()
+    };
+    for measure in ["MTTD", "MTTR"] {
+        let row = format!("| {measure} | {} |", after(measure));
+        assert!(incident.contains(&row), "{row} is not in the example: one of the two is stale");
+    }
+    let bad = after("  bad ");
+    let (count, share) = bad.split_once(" (").expect("a share");
+    let requests = after("requests ");
+    let sentence = format!("{count} of {requests} requests were bad");
+    assert!(incident.contains(&sentence) && !share.is_empty(), "`{sentence}` is not in the example");
+    let harm = after("harm ").split(" bad").next().unwrap_or_default().to_owned();
+    assert!(incident.contains(&format!("| Harm suffered | {harm} |")), "harm {harm} is not in the example");
+    for time in block.lines().filter_map(|l| l.trim().split_once(' ')).map(|(time, _)| time).filter(|t| t.contains(':'))
+    {
+        assert!(incident.contains(time), "{time} is not in the example");
+    }
+}
+
+/// No model runs in `power`, so it prints the same on any machine: to the letter what the page shows, but for where it writes to.
+#[test]
+fn what_power_prints_is_what_the_page_shows() {
+    let readme = text("README.md");
+    let line = commands(&readme).into_iter().find(|l| l.command.contains(" power ")).expect("a command");
+    let mut arguments = line.arguments().expect("is run here");
+    let block = readme.split(&format!("$ {}\n", line.command)).nth(1).and_then(|b| b.split("```").next());
+    let shown: Vec<&str> = block.expect("its output").lines().collect();
+    let home = clone();
+    let long = std::env::var_os("ROLLCAGE_LONG_TESTS").is_some();
+    let mut rule: Vec<&str> = Vec::new();
+    if !long {
+        // One rule of them: which others are watched changes nothing for it.
+        arguments.extend(["--rule", "errors"]);
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_rollcage")).args(&arguments).current_dir(home.path()).output();
+    let said = String::from_utf8(output.expect("runs").stdout).expect("text");
+    let said: Vec<&str> = said.lines().collect();
+    if long {
+        assert_eq!(said, shown, "README.md:{}: its output is stale", line.number);
+    } else {
+        let at = shown.iter().position(|l| l.starts_with("errors ")).expect("the rule");
+        rule.extend(said.iter().skip_while(|l| !l.starts_with("errors ")).take_while(|l| !l.is_empty()));
+        assert!(rule.len() >= 5, "{said:?}");
+        assert_eq!(rule, shown[at..at + rule.len()], "README.md:{}: its output is stale", line.number);
+    }
+}
+
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
