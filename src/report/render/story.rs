@@ -191,12 +191,9 @@ pub(super) struct Silence<'a> {
     pub(super) why: &'a str,
 }
 
-/// Which signals gave no verdict between the onset of an incident (its injection, if nobody was hurt) and its detection: what
-/// the policy could not see.
-pub(super) fn without_verdict<'a>(report: &'a TrialReport, incident: &Incident) -> Vec<Silence<'a>> {
-    let Some(begin) = incident.onset.or(incident.injected).filter(|_| incident.harmful) else { return Vec::new() };
-    let end = incident.detected.as_ref().map_or(report.end, |detection| detection.at);
-    let mut all: Vec<Silence<'a>> = Vec::new();
+/// When signals gave no verdict about the version under test.
+pub(super) fn silences(report: &TrialReport) -> Vec<Silence<'_>> {
+    let mut all: Vec<Silence<'_>> = Vec::new();
     for fact in &report.events {
         let open =
             |signal: SignalId, all: &[Silence<'_>]| all.iter().rposition(|s| s.signal == signal && s.until.is_none());
@@ -213,6 +210,14 @@ pub(super) fn without_verdict<'a>(report: &'a TrialReport, incident: &Incident) 
             _ => {}
         }
     }
+    all
+}
+
+/// Those between the onset of an incident (its injection, if nobody was hurt) and its detection: what the policy could not see.
+pub(super) fn without_verdict<'a>(report: &'a TrialReport, incident: &Incident) -> Vec<Silence<'a>> {
+    let Some(begin) = incident.onset.or(incident.injected).filter(|_| incident.harmful) else { return Vec::new() };
+    let end = incident.detected.as_ref().map_or(report.end, |detection| detection.at);
+    let mut all = silences(report);
     all.retain(|s| s.from < end && s.until.is_none_or(|until| until > begin));
     all
 }

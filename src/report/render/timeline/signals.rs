@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::id::{RuleId, SignalId, VersionId};
 use crate::report::render::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Text};
 use crate::report::render::csv::signal_widths;
-use crate::report::render::story::clock;
+use crate::report::render::story::{clock, silences};
 use crate::report::trial::Reading;
 use crate::time::SimTime;
 use plotters::backend::DrawingBackend;
@@ -98,8 +98,7 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
                 format!("rule {}: {}{looks}", names.rule(reading.rule), reading.text)
             })
             .collect();
-        let none = unmeasured(scene, lane)
-            .map_or_else(String::new, |why| format!("{}: no verdict, {why}", names.version(scene.report.rollout.0)));
+        let none = unmeasured(scene, lane).unwrap_or_default();
         let none_width = canvas.text_width(&none, Text::plain(12.5));
         let rules = canvas.fit(&rules.join("; "), Text::plain(12.5), PLOT.1 - x - width - none_width - 40.0);
         let end = x + width + 14.0 + canvas.text_width(&rules, Text::plain(12.5));
@@ -153,16 +152,13 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
     Ok(())
 }
 
-/// Why nothing was measured of the version under test, where nothing ever was: the last reason.
-fn unmeasured<'a>(scene: &Scene<'a>, lane: &Lane<'_>) -> Option<&'a str> {
+/// Why nothing is measured of the version under test any more, or never was.
+fn unmeasured(scene: &Scene<'_>, lane: &Lane<'_>) -> Option<String> {
     let tested = scene.report.rollout.0;
-    if lane.lines.iter().any(|(version, runs)| *version == tested && !runs.is_empty()) {
-        return None;
-    }
-    scene.report.events.iter().rev().filter(|fact| fact.at <= scene.end).find_map(|fact| match &fact.event {
-        Event::Unmeasured(look) if look.signal == lane.signal && look.version == tested => Some(look.reason.as_str()),
-        _ => None,
-    })
+    let silence = silences(scene.report).into_iter().rfind(|s| s.signal == lane.signal && s.until.is_none())?;
+    let drawn = lane.lines.iter().any(|(version, runs)| *version == tested && !runs.is_empty());
+    let since = if drawn { format!(" since {}", clock(silence.from)) } else { String::new() };
+    Some(format!("{}: no verdict{since}, {}", scene.report.names.version(tested), silence.why))
 }
 
 /// Three significant digits, as an axis would have them.
