@@ -394,7 +394,7 @@ impl SignalKind {
             Self::Labelled { .. } => interval || ["brier", "ece", "p"].contains(&field),
             Self::Comparison(c) => match (&c.test, field) {
                 (Test::Mmd(mmd), "p") => return Some((c.looks.p(1.0 / (mmd.permutations as f64 + 1.0), 1), 1.0)),
-                (Test::Ks(_), "d") | (_, "p") => true,
+                (Test::Ks(_), "d") | (Test::Hellinger(_) | Test::TotalVariation(_), "distance") | (_, "p") => true,
                 _ => false,
             },
             _ => false,

@@ -250,7 +250,8 @@ impl Rows {
         statistic_chunks(&a, &b, scratch)
     }
 
-    /// Counts of one column's values on both sides between at most `bins` quantile bins of the reference, the reference's first.
+    /// Counts of one column's values on both sides between at most `bins` quantile bins of the reference, and one for what is below
+    /// all of it ([`psi::apart`]); the reference's first.
     ///
     /// # Errors
     /// When a side has no value, or a quantile of the reference is infinite.

@@ -132,6 +132,9 @@ enum State {
     Interval(Interval),
 }
 
+/// Of a scrape of which more than a tenth is infinite a detector that leaves that out says nothing: the rest may look well.
+const LEFT_OUT: u64 = 10;
+
 /// One detector on one version's stream.
 #[derive(Debug, Clone, PartialEq)]
 struct Line {
@@ -299,7 +302,7 @@ impl Line {
         let missing = |got: u64| NoVerdict::NoReference { got, need: LEARN_MIN };
         let baseline = baseline.ok_or(missing(0))?;
         let extent = |line: &Self| line.ended.iter().copied().min().zip(line.ended.iter().copied().max());
-        let (mine, beside) = (extent(self).ok_or(NoVerdict::Empty)?, extent(baseline).ok_or(missing(0))?);
+        let (mine, beside) = (extent(self).ok_or_else(|| self.none())?, extent(baseline).ok_or(missing(0))?);
         let mut scale = Scale { from: mine.0.max(beside.0), to: mine.1.min(beside.1), ..Scale::NONE };
         let mut now = Summary::default();
         baseline.within(&scale).filter(|(x, _)| x.is_finite()).for_each(|(x, _)| now.add(x));
@@ -316,17 +319,20 @@ impl Line {
         self.values.iter().copied().zip(self.ended.iter().copied()).filter(move |(_, ended)| times.contains(ended))
     }
 
+    /// Why there is nothing to look at.
+    const fn none(&self) -> NoVerdict {
+        if self.missing > 0 && self.values.is_empty() { NoVerdict::AllMissing } else { NoVerdict::Empty }
+    }
+
     fn look(&mut self, scale: &Scale) -> Result<Measurement, NoVerdict> {
         if std::mem::replace(&mut self.seen, true) {
             return Err(NoVerdict::Empty);
         }
         let standardised = self.within(scale).map(|(x, ended)| ((x - scale.mean) / scale.divisor, ended));
         let (values, ended): (Vec<f64>, Vec<SimTime>) = standardised.unzip();
-        let none = if self.missing > 0 { NoVerdict::AllMissing } else { NoVerdict::Empty };
-        let first = ended.iter().min().copied().ok_or(none)?;
+        let first = ended.iter().min().copied().ok_or_else(|| self.none())?;
         // Late labels are about answers that may be older than those of the scrape before.
         let from = self.since.map_or(first, |since| since.min(first));
-        self.since = Some(from);
         let values = match &mut self.state {
             State::Detector(detector) => {
                 let (mut alarms, mut warnings, mut last) = (0_u32, 0_u32, 0);
@@ -336,22 +342,21 @@ impl Line {
                     Step::Warning => warnings += 1,
                     Step::Quiet | Step::Cleared => {}
                 });
-                if detector.missing() - left_out == values.len() as u64 {
+                let left_out = detector.missing() - left_out;
+                if alarm.is_none() && left_out > values.len() as u64 / LEFT_OUT {
                     return Err(NoVerdict::NotFinite);
                 }
-                self.ready |= alarm.is_some() || alarms > 0;
-                if let (false, Some((got, need))) = (self.ready, detector.needs()) {
+                // A detector that has signalled begins again.
+                self.since = if alarm.is_some() { ended[last + 1..].iter().min().copied() } else { Some(from) };
+                if let (None, false, Some((got, need))) = (alarm, self.ready, detector.needs()) {
                     return Err(NoVerdict::TooFew { got, need });
                 }
                 self.ready = true;
-                if alarm.is_some() {
-                    // A detector that has signalled begins again.
-                    self.since = ended[last + 1..].iter().min().copied();
-                }
                 let Reading { statistic, threshold, seen } = alarm.unwrap_or_else(|| detector.reading());
                 vec![f64::from(alarms), f64::from(warnings), statistic, threshold, seen as f64]
             }
             State::Interval(interval) => {
+                self.since = Some(from);
                 values.iter().for_each(|&x| interval.add(x));
                 interval.values().ok_or(NoVerdict::AllMissing)?
             }

@@ -73,7 +73,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("page-hinkley", "of = \"latency\"\ndelta = 0.002\nthreshold = 3.0", "NAME.alarm > 0"),
     ("adwin", "of = \"wrong\"\ndelta = 1e-4", "NAME.alarm > 0"),
-    ("ddm", "of = \"wrong\"", "NAME.alarm > 0"),
+    ("ddm", "of = \"wrong\"\nwarm_start = 1000\nwarning_threshold = 3.0\ndrift_threshold = 5.0", "NAME.alarm > 0"),
     ("eddm", "of = \"wrong\"\nwarm_start = 1000\nalpha = 0.9\nbeta = 0.8", "NAME.alarm > 0"),
     ("hddm-a", "of = \"wrong\"\ndrift_confidence = 1e-5", "NAME.alarm > 0"),
     ("hddm-w", "of = \"wrong\"\ndrift_confidence = 1e-5", "NAME.alarm > 0"),
@@ -83,7 +83,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("sprt-gaussian", "of = \"score\"\nmu0 = 0.5\nmu1 = 0.6\nsigma = 0.3\nalpha = 1e-4", "NAME.alarm > 0"),
     ("msprt", "of = \"score\"\ntheta0 = 0.5\nsigma = 0.3\ntau = 0.1\nalpha = 1e-4", "NAME.alarm > 0"),
     ("e-detector", "of = \"wrong\"\nm = 0.2\nalpha = 1e-6", "NAME.alarm > 0"),
-    ("ecdd", "of = \"wrong\"\naverage_run_length = 1000", "NAME.alarm > 3 * baseline.NAME.alarm + 10"),
+    ("ecdd", "of = \"wrong\"\naverage_run_length = 1000", "NAME.alarm > 0"),
     ("stepd", "of = \"wrong\"\nmin_num_instances = 1000\nalpha_d = 1e-7\nalpha_w = 1e-4", "NAME.alarm > 0"),
     ("rddm", "of = \"wrong\"\nmin_num_instances = 1000\nwarning_level = 3.5\ndrift_level = 5.0", "NAME.alarm > 0"),
     ("frouros-cusum", "of = \"score\"\nlambda = 50.0", "NAME.alarm > 0"),
@@ -103,7 +103,9 @@ pub fn example(kind: &str) -> Option<String> {
     let when = when.replace("NAME", kind);
     // A detector that has alarmed begins anew: there is no second look.
     let looks = if when.contains(".alarm") { "" } else { "for = 2\n" };
+    // Run lengths of a thousand at most: nothing to turn back on.
+    let then = if kind == "ecdd" { "alert" } else { "rollback" };
     Some(format!(
-        "[signals.{kind}]\nkind = \"{kind}\"\n{lines}\n\n[[rule]]\nwhen = \"{when}\"\n{looks}then = \"rollback\"\n"
+        "[signals.{kind}]\nkind = \"{kind}\"\n{lines}\n\n[[rule]]\nwhen = \"{when}\"\n{looks}then = \"{then}\"\n"
     ))
 }

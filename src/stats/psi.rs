@@ -19,10 +19,14 @@ const FEW: usize = 16;
 /// Values that stay in the first-level cache while the edges pass over them.
 const BLOCK: usize = 1024;
 
+/// So many values below all of a reference are no accident: without a change the chance that of five equal values all are among
+/// the m of the window and none among the n of the reference is below (m / (n + m))^5. Fewer would upset a test of counts.
+const BELOW: u32 = 5;
+
 /// Gives those of the window that are `below` all of the reference a bin of their own in front of the first, which is closed on the
-/// right only and would hide them among equal values of the reference. Without any, counts stay as they are.
+/// right only and would hide them among equal values of the reference. With fewer than five, counts stay as they are.
 pub fn apart(reference: &mut Vec<u32>, window: &mut Vec<u32>, below: u32) {
-    if let Some(first) = window.first_mut().filter(|_| below > 0) {
+    if let Some(first) = window.first_mut().filter(|_| below >= BELOW) {
         *first -= below;
         window.insert(0, below);
         reference.insert(0, 0);

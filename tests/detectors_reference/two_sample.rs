@@ -308,6 +308,14 @@ fn label(said: &Said) -> Value {
     }
 }
 
+/// The binnings of which the reference speaks: the one without a bin below, and the default where it has none either.
+fn binnings(data: &Data, bins: usize) -> Vec<&'static str> {
+    let lowest =
+        Edges::from_sorted(&data.sorted_a, bins).and_then(|edges| edges.lowest(|edge| data.sorted_a[0] < edge));
+    let below = lowest.map_or(0, |lowest| data.b.iter().filter(|x| **x < lowest).count());
+    if below >= 5 { vec!["quantile-merged"] } else { vec!["quantile-merged", "quantile"] }
+}
+
 fn psi(case: &mut Case, data: &Data) {
     let variants: Vec<String> =
         case.peek("/psi").and_then(Value::as_object).map_or_else(Vec::new, |v| v.keys().cloned().collect());
@@ -319,8 +327,10 @@ fn psi(case: &mut Case, data: &Data) {
             case.note("psi", format!("{at}: unknown variant"));
             continue;
         };
-        let said = data.ask(json!({"test": "psi", "binning": "quantile-merged", "bins": bins, "empty": eps}));
-        case.number("psi", &format!("{at}/psi"), said.get("value"), STATISTIC);
+        for binning in binnings(data, bins) {
+            let said = data.ask(json!({"test": "psi", "binning": binning, "bins": bins, "empty": eps}));
+            case.number("psi", &format!("{at}/psi"), said.get("value"), STATISTIC);
+        }
         let Some(edges) = Edges::from_sorted(&data.sorted_a, bins) else {
             case.note("psi", format!("{at}: no edges"));
             continue;
@@ -332,15 +342,17 @@ fn psi(case: &mut Case, data: &Data) {
 }
 
 fn shares(case: &mut Case, data: &Data) {
-    for (name, base) in [("e", std::f64::consts::E), ("2", 2.0)] {
-        let said = data.ask(json!({"test": "jensen-shannon", "binning": "quantile-merged", "bins": 10, "base": base}));
-        let at = |what: &str| format!("/js_decile_bins/{what}_base_{name}");
-        case.number("jensen-shannon", &at("distance"), said.get("distance"), STATISTIC);
-        case.number("jensen-shannon", &at("divergence"), said.get("divergence"), STATISTIC);
-    }
-    for (test, at) in [("hellinger", "/hellinger_decile_bins"), ("total-variation", "/tvd_decile_bins")] {
-        let said = data.ask(json!({"test": test, "binning": "quantile-merged", "bins": 10}));
-        case.number(test, at, said.get("distance"), STATISTIC);
+    for binning in binnings(data, 10) {
+        for (name, base) in [("e", std::f64::consts::E), ("2", 2.0)] {
+            let said = data.ask(json!({"test": "jensen-shannon", "binning": binning, "bins": 10, "base": base}));
+            let at = |what: &str| format!("/js_decile_bins/{what}_base_{name}");
+            case.number("jensen-shannon", &at("distance"), said.get("distance"), STATISTIC);
+            case.number("jensen-shannon", &at("divergence"), said.get("divergence"), STATISTIC);
+        }
+        for (test, at) in [("hellinger", "/hellinger_decile_bins"), ("total-variation", "/tvd_decile_bins")] {
+            let said = data.ask(json!({"test": test, "binning": binning, "bins": 10}));
+            case.number(test, at, said.get("distance"), STATISTIC);
+        }
     }
 }
 
@@ -348,15 +360,17 @@ fn table(case: &mut Case, data: &Data) {
     if case.peek("/chi2_decile_bins").is_none() {
         return;
     }
-    let ask =
-        |form: &str| data.ask(json!({"test": "chi-squared", "form": form, "binning": "quantile-merged", "bins": 10}));
-    let (pearson, g) = (ask("contingency"), ask("g"));
+    for binning in binnings(data, 10) {
+        let ask = |form: &str| data.ask(json!({"test": "chi-squared", "form": form, "binning": binning, "bins": 10}));
+        let (pearson, g) = (ask("contingency"), ask("g"));
+        let at = |what: &str| format!("/chi2_decile_bins/{what}");
+        case.number("chi-squared", &at("chi2"), pearson.get("statistic"), STATISTIC);
+        case.number("chi-squared", &at("p"), pearson.get("p"), P_VALUE);
+        case.number("chi-squared", &at("dof"), pearson.get("df"), Within::Exactly);
+        case.number("chi-squared", &at("g"), g.get("statistic"), STATISTIC);
+        case.number("chi-squared", &at("p_g"), g.get("p"), P_VALUE);
+    }
     let at = |what: &str| format!("/chi2_decile_bins/{what}");
-    case.number("chi-squared", &at("chi2"), pearson.get("statistic"), STATISTIC);
-    case.number("chi-squared", &at("p"), pearson.get("p"), P_VALUE);
-    case.number("chi-squared", &at("dof"), pearson.get("df"), Within::Exactly);
-    case.number("chi-squared", &at("g"), g.get("statistic"), STATISTIC);
-    case.number("chi-squared", &at("p_g"), g.get("p"), P_VALUE);
     let Some(edges) = Edges::from_sorted(&data.sorted_a, 10) else {
         return case.note("chi-squared", "no edges".to_owned());
     };

@@ -35,7 +35,7 @@ use crate::time::{SimTime, Span};
 use crate::world::config::{Effect, Payload, Source, WorldConfig};
 use crate::world::traffic::NO_LABEL;
 use evidence::Came;
-use shift::{GAUGES, Info, grid, of_rule};
+use shift::{GAUGES, Info, grid, meets, of_rule};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use synthetic::{Bench, Counts, Rollout, Scores, Tape, spreads};
@@ -412,9 +412,13 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
         let (kinds, info) = of_rule(policy, &policy.rules[rule]);
         let (shifts, silent) = match kinds {
             Err(why) => (Vec::new(), Some(why)),
-            Ok(kinds) if !ask.shifts.is_empty() => {
-                let reads = |shift: &&Shift| kinds.iter().any(|read| read.kind() == shift.kind());
-                let asked: Vec<Shift> = ask.shifts.iter().filter(reads).copied().collect();
+            Ok(_) if !ask.shifts.is_empty() => {
+                let mut asked: Vec<Shift> = Vec::new();
+                for shift in &ask.shifts {
+                    if meets(policy, &policy.rules[rule], *shift) && !asked.contains(shift) {
+                        asked.push(*shift);
+                    }
+                }
                 let none = asked.is_empty().then_some(NOT_ASKED);
                 (asked, none)
             }

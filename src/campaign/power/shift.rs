@@ -2,7 +2,7 @@
 
 use crate::control::config::{PolicyConfig, Rule};
 use crate::detect::channel::Channel;
-use crate::detect::config::{Columns, Defect, Quality, SignalKind};
+use crate::detect::config::{Columns, DataQuality, Defect, Quality, SignalKind};
 use crate::id::OutcomeId;
 use crate::plan::Plan;
 use crate::plan::diagnostic::did_you_mean;
@@ -66,6 +66,9 @@ impl Shift {
         let (kind, name) = what.split_once(':').map_or((what, None), |(kind, name)| (kind, Some(name)));
         let size: f64 =
             size.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| format!("`{size}` is no number"))?;
+        if let (Some(name), false) = (name, ["feature", "missing", "outcome"].contains(&kind)) {
+            return Err(format!("`{kind}` has no name: write `{kind}={size}`, not `{kind}:{name}={size}`"));
+        }
         let named = |noun: &str, names: &[String]| -> Result<usize, String> {
             let name = name.ok_or_else(|| format!("`{kind}` needs a name, as in `{kind}:NAME={size}`"))?;
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -76,11 +79,14 @@ impl Shift {
             |holds: bool, what: &str| holds.then_some(()).ok_or_else(|| format!("the size of `{kind}` must be {what}"));
         let column = || named("features", &super::features(plan));
         match kind {
-            "latency" => must(size > 0.0, "above 0: times the service time").map(|()| Self::Latency(size)),
+            "latency" => must(size > 1.0, "above 1: times the service time").map(|()| Self::Latency(size)),
             "failure" => must(size > 0.0 && size <= 1.0, "a share").map(|()| Self::Failure(size)),
             "wrong" => must(size > 0.0 && size < 1.0, "a share below 1").map(|()| Self::Wrong(size)),
-            "score" => Ok(Self::Score(size)),
-            "feature" => Ok(Self::Feature { column: column()?, by: size }),
+            "score" => must(size != 0.0, "more or less than 0").map(|()| Self::Score(size)),
+            "feature" => {
+                must(size != 0.0, "more or less than 0")?;
+                Ok(Self::Feature { column: column()?, by: size })
+            }
             "missing" => {
                 must(size > 0.0 && size <= 1.0, "a share")?;
                 Ok(Self::Missing { column: column()?, share: size })
@@ -126,12 +132,17 @@ impl Shift {
             Self::Latency(m) => format!("latency × {}", figure(m)),
             Self::Failure(p) => format!("failures {} → {}", percent(healthy.failure_rate), percent(p)),
             Self::Wrong(p) => format!("wrong {} → {}", percent(healthy.wrong_rate), percent(p)),
-            Self::Score(d) => format!("score + {} sd", figure(d)),
-            Self::Feature { column, by } => format!("{} + {} sd", feature(column), figure(by)),
+            Self::Score(d) => format!("score {} sd", signed(d)),
+            Self::Feature { column, by } => format!("{} {} sd", feature(column), signed(by)),
             Self::Missing { column, share } => format!("{} missing in {}", feature(column), percent(share)),
             Self::Outcome { of, factor } => format!("{} × {}", plan.names.outcome(of), figure(factor)),
         }
     }
+}
+
+/// `+ 0.5`, `− 0.5`
+fn signed(x: f64) -> String {
+    format!("{} {}", if x < 0.0 { "−" } else { "+" }, figure(x.abs()))
 }
 
 /// Three or four significant digits, without zeros behind.
@@ -140,7 +151,7 @@ fn figure(x: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// What signals read beyond times. Latency, failures and what is missing are drawn apart from all else, so that who reads more
+/// What signals read beyond times. Of requests with a latency all are answered: who counts them knows failures. Latency, failures and what is missing are drawn apart from all else, so that who reads more
 /// knows no more of them; scores, features, truth and outcomes hang together, and an outcome hangs on the failure as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Info {
@@ -198,7 +209,7 @@ fn wrong_at(threshold: f64) -> Info {
 fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
     let nothing = |info: Info, why: &'static str| (Vec::new(), info, why);
     let moved = |shift: Shift, info: Info| (vec![shift], info, "");
-    let times = Info::default();
+    let times = Info::FAILURES;
     let columns = |of: &Columns| match of {
         Columns::Score => moved(Shift::Score(0.0), Info::SCORE),
         Columns::Feature(column) => moved(Shift::Feature { column: *column, by: 0.0 }, Info::FEATURES),
@@ -209,7 +220,7 @@ fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
         SignalKind::LatencyQuantile { .. } => moved(Shift::Latency(1.0), times),
         SignalKind::ErrorRate { .. } => moved(Shift::Failure(0.0), Info::FAILURES),
         SignalKind::BurnRate(burn) if burn.slower_than.is_some() => {
-            (vec![Shift::Latency(1.0), Shift::Failure(0.0)], Info::FAILURES, "")
+            (vec![Shift::Latency(1.0), Shift::Failure(0.0)], times, "")
         }
         SignalKind::BurnRate(_) => moved(Shift::Failure(0.0), Info::FAILURES),
         SignalKind::Saturation { .. } => nothing(times, GAUGES),
@@ -245,6 +256,32 @@ fn reads(kind: &SignalKind) -> (Vec<Shift>, Info, &'static str) {
         },
         SignalKind::Coin { .. } => nothing(times, "a coin reads nothing"),
     }
+}
+
+/// Whether a rule reads a shift: its kind and, where its signals are about one feature or outcome, that one.
+pub(super) fn meets(policy: &PolicyConfig, rule: &Rule, shift: Shift) -> bool {
+    let fields = [&rule.when.left, &rule.when.right].into_iter().filter_map(|o| o.value);
+    let mut kinds = fields.filter_map(|field| policy.signals.get(field.signal.index())).map(|signal| &signal.kind);
+    kinds.any(|kind| {
+        let one = match kind {
+            SignalKind::DataQuality(DataQuality { of: Columns::Feature(column), .. }) => Some(*column),
+            SignalKind::Comparison(c) => match c.of {
+                Columns::Feature(column) => Some(column),
+                _ => None,
+            },
+            SignalKind::Sequence(s) => match s.of {
+                Channel::Feature(column) => Some(column),
+                _ => None,
+            },
+            _ => None,
+        };
+        reads(kind).0.into_iter().any(|read| match (read, shift) {
+            (Shift::Feature { .. }, Shift::Feature { column, .. })
+            | (Shift::Missing { .. }, Shift::Missing { column, .. }) => one.is_none_or(|of| of == column),
+            (Shift::Outcome { of: read, .. }, Shift::Outcome { of, .. }) => read == of,
+            (read, shift) => read.kind() == shift.kind(),
+        })
+    })
 }
 
 /// The kinds of shift that a rule's signals read (without sizes), or why there are none, and all that they read.

@@ -99,7 +99,7 @@ fn a_bound_knows_what_its_rule_knows() {
     let known: Vec<Info> = policy.rules.iter().map(|rule| shift::of_rule(&policy, rule).1).collect();
     let (labels, failures) = (Info::LABELS, Info::FAILURES);
     let more = labels.with(Info::SCORE);
-    assert_eq!(known, [labels, more, labels, more, failures, failures, failures, Info::default()]);
+    assert_eq!(known, [labels, more, labels, more, failures, failures, failures, failures]);
     assert!(labels.with(failures).only_labels(), "failures are drawn apart from right and wrong");
     assert!(!Info::OUTCOMES.with(failures).only_outcomes() && Info::OUTCOMES.only_outcomes());
 }

@@ -273,7 +273,9 @@ impl Detector for Adwin {
     }
 
     fn needs(&self) -> (u64, u64) {
-        (self.seen, (self.grace_period as u64 / u64::from(self.clock) + 1) * u64::from(self.clock))
+        // The first look at more than the grace period and at two windows of the least length.
+        let least = (self.grace_period as u64 + 1).max(2 * self.min_window_length as u64);
+        (self.seen, least.next_multiple_of(u64::from(self.clock)))
     }
 
     fn state(&self) -> Vec<(&'static str, f64)> {

@@ -143,7 +143,8 @@ impl Detector for Fhddm {
     }
 
     fn needs(&self) -> (u64, u64) {
-        (self.seen, self.size as u64)
+        // The first full window is the best so far.
+        (self.seen, self.size as u64 + 1)
     }
 
     fn state(&self) -> Vec<(&'static str, f64)> {

@@ -70,7 +70,11 @@ impl KswinConfig {
 
     /// What keeps every change from being significant, if anything does: river accepts that.
     pub(super) fn never(&self) -> Option<BadParameter> {
-        let (part, rule) = (self.stat_size as usize, "larger, or `stat_size`: not even D = 1 of so few values alarms");
+        let part = self.stat_size as usize;
+        if self.min_distance >= 1.0 {
+            return Some(BadParameter { parameter: "min_distance", rule: "below 1: D is no more" });
+        }
+        let rule = "larger, or `stat_size`: not even D = 1 of so few values alarms";
         (critical(part, self.alpha, self.min_distance) > part).then_some(BadParameter { parameter: "alpha", rule })
     }
 

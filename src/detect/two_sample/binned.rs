@@ -19,7 +19,7 @@ const BINS: usize = psi::BINS;
 #[serde(rename_all = "kebab-case")]
 pub enum Binning {
     /// Between the `1/bins … (bins - 1)/bins` quantiles (type 7) of the reference, closed on the right; equal edges are merged, so
-    /// that ties give fewer bins. What is below a least value that fills the first bin has a bin of its own.
+    /// that ties give fewer bins. Five rows or more below a least value that fills the first bin have a bin of their own.
     #[default]
     Quantile,
     /// The same without that bin, as credit risk and numpy's users count: of a reference whose least value fills the first bin,

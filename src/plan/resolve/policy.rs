@@ -90,7 +90,7 @@ fn rule(
     };
     if let Some((field, (least, most))) = never(&when, signals).filter(|_| r.on_missing != wire::OnMissing::Fail) {
         let message = format!("this rule never fails: `{field}` is between {least} and {most}");
-        let help = if least > 0.0 {
+        let help = if field.ends_with(".p") && least > 0.0 && when.op != Comparison::Greater {
             "the least p-value is 1 / (permutations + 1), twice that with `looks = \"all\"`: take more permutations"
         } else {
             "shares are numbers from 0 to 1: 5 % is 0.05"

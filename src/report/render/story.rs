@@ -187,20 +187,24 @@ pub(super) struct Silence<'a> {
     pub(super) from: SimTime,
     /// `None`: to the end of the run.
     pub(super) until: Option<SimTime>,
-    /// The latest reason.
+    /// The latest reason, without figures: those were of the first look.
     pub(super) why: &'a str,
 }
 
-/// When signals gave no verdict about the version under test.
-pub(super) fn silences(report: &TrialReport) -> Vec<Silence<'_>> {
+/// When signals gave no verdict about the version under test, as far as was known before an instant.
+pub(super) fn silences(report: &TrialReport, before: SimTime) -> Vec<Silence<'_>> {
     let mut all: Vec<Silence<'_>> = Vec::new();
-    for fact in &report.events {
+    let kind = |reason: &'_ str| -> usize { reason.find(" (").unwrap_or(reason.len()) };
+    for fact in report.events.iter().take_while(|fact| fact.at < before) {
         let open =
             |signal: SignalId, all: &[Silence<'_>]| all.iter().rposition(|s| s.signal == signal && s.until.is_none());
         match &fact.event {
             Event::Unmeasured(look) if look.version == report.rollout.0 => match open(look.signal, &all) {
-                Some(place) => all[place].why = &look.reason,
-                None => all.push(Silence { signal: look.signal, from: fact.at, until: None, why: &look.reason }),
+                Some(place) => all[place].why = &look.reason[..kind(&look.reason)],
+                None => {
+                    let why = &look.reason[..kind(&look.reason)];
+                    all.push(Silence { signal: look.signal, from: fact.at, until: None, why });
+                }
             },
             Event::Measured(look) if look.version == report.rollout.0 => {
                 if let Some(place) = open(look.signal, &all) {
@@ -217,8 +221,8 @@ pub(super) fn silences(report: &TrialReport) -> Vec<Silence<'_>> {
 pub(super) fn without_verdict<'a>(report: &'a TrialReport, incident: &Incident) -> Vec<Silence<'a>> {
     let Some(begin) = incident.onset.or(incident.injected).filter(|_| incident.harmful) else { return Vec::new() };
     let end = incident.detected.as_ref().map_or(report.end, |detection| detection.at);
-    let mut all = silences(report);
-    all.retain(|s| s.from < end && s.until.is_none_or(|until| until > begin));
+    let mut all = silences(report, end);
+    all.retain(|s| s.until.is_none_or(|until| until > begin));
     all
 }
 

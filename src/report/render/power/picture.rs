@@ -94,8 +94,11 @@ impl<'a> Chart<'a> {
             };
             let lines: Vec<Line<'a>> = power.rules.iter().enumerate().filter_map(line).collect();
             let longest = lines.iter().max_by_key(|l| l.rows.len());
-            let sizes = longest.map(|l| l.rows.iter().map(|r| (r.size, r.words.as_str())).collect());
-            Panel { kind, lines, sizes: sizes.unwrap_or_default() }
+            let mut sizes: Vec<(f64, &str)> =
+                longest.map(|l| l.rows.iter().map(|r| (r.size, r.words.as_str())).collect()).unwrap_or_default();
+            // Of outcomes the fewer that are left, the worse.
+            sizes.sort_by(|a, b| if kind == Kind::Outcome { b.0.total_cmp(&a.0) } else { a.0.total_cmp(&b.0) });
+            Panel { kind, lines, sizes }
         };
         Self { power, panels: kinds.into_iter().map(panel).collect() }
     }
@@ -144,7 +147,7 @@ impl Chart<'_> {
 
     /// What is known of rules of which nothing is predicted.
     fn list<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, top: f64) -> Drawn {
-        canvas.text((LEFT, top), "No rule reads anything that a shift here moves.", Text::bold(16.0))?;
+        canvas.text((LEFT, top), "Of no rule anything is predicted.", Text::bold(16.0))?;
         let room = f64::from(WIDTH) - 2.0 * LEFT;
         for (i, rule) in self.power.rules.iter().enumerate() {
             let y = top + 34.0 + LISTED * i as f64;
@@ -245,20 +248,20 @@ impl Panel<'_> {
         canvas.text((PLOT.1 - 4.0, scale.top - 5.0), &until, how.anchor(Anchor::End))?;
         canvas.line(&[(PLOT.0, top), (PLOT.0, scale.bottom), (PLOT.1, scale.bottom)], Pen::thin(Ink::AXIS))?;
         let step = (PLOT.1 - PLOT.0) / self.sizes.len().max(1) as f64;
-        let place = |size: f64| {
-            let i = self.sizes.iter().position(|(s, _)| *s == size).unwrap_or(0);
+        let place = |row: &str| {
+            let i = self.sizes.iter().position(|(_, words)| *words == row).unwrap_or(0);
             PLOT.0 + (i as f64 + 0.5) * step
         };
-        for (size, words) in &self.sizes {
-            let words = canvas.fit(words, Text::plain(12.5), step - 10.0);
-            canvas.text((place(*size), scale.bottom + 20.0), &words, Text::plain(12.5).anchor(Anchor::Middle))?;
-            self.shares(canvas, *size, (place(*size), scale.bottom + 37.0))?;
+        for (_, of) in &self.sizes {
+            let words = canvas.fit(of, Text::plain(12.5), step - 10.0);
+            canvas.text((place(of), scale.bottom + 20.0), &words, Text::plain(12.5).anchor(Anchor::Middle))?;
+            self.shares(canvas, of, (place(of), scale.bottom + 37.0))?;
         }
         let n = self.lines.len() as f64;
         for (i, line) in self.lines.iter().enumerate() {
             // Lines that have the same values stand beside each other.
             let aside = (i as f64 - (n - 1.0) / 2.0) * 9.0;
-            line.draw(canvas, &scale, never, |size| place(size) + aside)?;
+            line.draw(canvas, &scale, never, |row| place(&row.words) + aside)?;
             let y = top + 14.0 + ENTRY * i as f64;
             line.name(canvas, y)?;
         }
@@ -268,11 +271,11 @@ impl Panel<'_> {
 
 impl Panel<'_> {
     /// In how many rollouts each rule finds a size, in its colour: `found 42 % 45 %`, around `x`.
-    fn shares<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, size: f64, (x, y): Point) -> Drawn {
+    fn shares<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, of: &str, (x, y): Point) -> Drawn {
         let how = Text::plain(12.5);
         let mut parts = vec![("found".to_owned(), Ink::SOFT)];
         for line in &self.lines {
-            if let Some(row) = line.rows.iter().find(|row| row.size == size && row.trials > 0) {
+            if let Some(row) = line.rows.iter().find(|row| row.words == of && row.trials > 0) {
                 parts.push((format!("{} %", super::percent(row.found as f64 / row.trials as f64)), line.ink));
             }
         }
@@ -292,17 +295,17 @@ impl Line<'_> {
         canvas: &mut Canvas<B>,
         scale: &Scale,
         never: f64,
-        x: impl Fn(f64) -> f64,
+        x: impl Fn(&Row) -> f64,
     ) -> Drawn {
         for row in &self.rows {
             if let Some(seconds) = limit(row) {
-                bar(canvas, (x(row.size), scale.y(seconds)), self.ink)?;
+                bar(canvas, (x(row), scale.y(seconds)), self.ink)?;
             }
         }
-        let median: Vec<Point> = self.rows.iter().filter_map(|r| Some((x(r.size), scale.y(r.median_s?)))).collect();
+        let median: Vec<Point> = self.rows.iter().filter_map(|r| Some((x(r), scale.y(r.median_s?)))).collect();
         canvas.line(&median, Pen::new(self.ink, 2.0))?;
         for row in &self.rows {
-            let x = x(row.size);
+            let x = x(row);
             let Some(median) = row.median_s else {
                 mark(canvas, (x, never), self.shape, self.ink)?;
                 continue;

@@ -155,7 +155,8 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
 /// Why nothing is measured of the version under test any more, or never was.
 fn unmeasured(scene: &Scene<'_>, lane: &Lane<'_>) -> Option<String> {
     let tested = scene.report.rollout.0;
-    let silence = silences(scene.report).into_iter().rfind(|s| s.signal == lane.signal && s.until.is_none())?;
+    let silence =
+        silences(scene.report, scene.end).into_iter().rfind(|s| s.signal == lane.signal && s.until.is_none())?;
     let drawn = lane.lines.iter().any(|(version, runs)| *version == tested && !runs.is_empty());
     let since = if drawn { format!(" since {}", clock(silence.from)) } else { String::new() };
     Some(format!("{}: no verdict{since}, {}", scene.report.names.version(tested), silence.why))
