@@ -16,7 +16,7 @@ use rollcage::detect::two_sample::Test;
 use rollcage::event::{Event, RuleFired, Verdict};
 use rollcage::id::{FaultId, RuleId};
 use rollcage::plan::about::kinds;
-use rollcage::plan::{Plan, Vetting, load};
+use rollcage::plan::{Plan, Vetting, load, policy_alone};
 use rollcage::report::expect::Check;
 use rollcage::report::render::incident_md;
 use rollcage::report::trial::{Outcome, TrialReport};
@@ -183,6 +183,38 @@ fn every_kind_of_signal_is_used_by_a_rule_of_a_policy_that_ships() {
     }
     let unused: Vec<_> = kinds().into_iter().map(|k| k.kind).filter(|k| k != "coin" && !used.contains(k)).collect();
     assert!(unused.is_empty(), "no shipped policy uses {unused:?}");
+}
+
+/// Whether a level is of one look or of all is said in the file, not left to a default.
+#[test]
+fn policies_that_ship_say_what_their_levels_are_about() {
+    let takes: Vec<String> =
+        kinds().into_iter().filter(|k| k.parameters.iter().any(|p| p.name == "looks")).map(|k| k.kind).collect();
+    let mut said = 0;
+    for entry in std::fs::read_dir(scenarios().join("policies")).expect("policies") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let table: toml::Table = text.parse().expect("toml");
+        for (name, signal) in table["signals"].as_table().expect("signals") {
+            let kind = signal["kind"].as_str().expect("a kind");
+            if !takes.iter().any(|k| k == kind) {
+                continue;
+            }
+            let mut alone = signal.as_table().expect("a table").clone();
+            if alone.insert("looks".to_owned(), "all".into()).is_some() {
+                said += 1;
+                continue;
+            }
+            // A distance has no level: then the key is refused.
+            let signals = toml::Table::from_iter([("s".to_owned(), toml::Value::Table(alone))]);
+            let policy =
+                toml::Table::from_iter([("name".to_owned(), "p".into()), ("signals".to_owned(), signals.into())]);
+            let refused = policy_alone("p.toml", &policy.to_string()).err().unwrap_or_default();
+            let idle = refused.iter().any(|d| d.message.contains("`looks` does nothing"));
+            assert!(idle, "{}: `{name}` does not say whether its level is of each look or of all", path.display());
+        }
+    }
+    assert!(said > 30, "{said}");
 }
 
 #[test]
