@@ -1,9 +1,9 @@
 //! Owns the population stability index: bins from a reference, counts that add up over scrapes, and an honest threshold.
 //!
 //! Bins are the unique type-7 quantiles `1/k … (k-1)/k` of the reference, closed on the right; so tied data give fewer bins
-//! than asked for. Where the first of them is the least value of the reference, what is below it is counted apart ([`apart`]): among a
-//! hundred zeros a sentinel of -1 is a change. Shares of empty bins are replaced by `eps` and not renormalised. Under no drift PSI is about
-//! `(1/n + 1/m)` times a chi-squared variate with `bins - 1` degrees of freedom (B. Yurdakul, "Statistical Properties of
+//! than asked for. Where the first of them is the least value of the reference, what is below it is counted apart ([`apart`]): among
+//! a hundred zeros a sentinel of -1 is a change. Shares of empty bins are replaced by `eps` and not renormalised. Under no drift
+//! PSI is about `(1/n + 1/m)` times a chi-squared variate with `bins - 1` degrees of freedom (B. Yurdakul, "Statistical Properties of
 //! Population Stability Index", 2018), which [`threshold`] uses; the customary 0.1 and 0.2 ignore the sample size and fire
 //! on nearly every healthy window of a few dozen rows.
 

@@ -419,8 +419,8 @@ fn watched(plan: &Plan, ask: &Ask, healthy: Healthy) -> Result<Vec<Watched>, Pow
                         asked.push(*shift);
                     }
                 }
-                let none = asked.is_empty().then_some(NOT_ASKED);
-                (asked, none)
+                let silent = asked.is_empty().then_some(NOT_ASKED);
+                (asked, silent)
             }
             Ok(kinds) => (kinds.into_iter().flat_map(|kind| grid(kind, healthy)).collect(), None),
         };

@@ -151,8 +151,9 @@ fn figure(x: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// What signals read beyond times. Of requests with a latency all are answered: who counts them knows failures. Latency, failures and what is missing are drawn apart from all else, so that who reads more
-/// knows no more of them; scores, features, truth and outcomes hang together, and an outcome hangs on the failure as well.
+/// What signals read beyond times. Of requests with a latency all are answered: who counts them knows failures. Latency, failures
+/// and what is missing are drawn apart from all else, so that who reads more knows no more of them; scores, features, truth and
+/// outcomes hang together, and an outcome hangs on the failure as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Info {
     pub(super) score: bool,

@@ -144,7 +144,7 @@ impl EDetector {
     }
 }
 
-/// Nothing that a sum of this many could exceed is needed for an alarm.
+/// More evidence than any threshold asks for, of which a sum is still a number.
 const MOST: f64 = 1e300;
 
 /// Adds the evidence of an observation that is `excess` above the mean, relative to it; gives the sum of M.

@@ -194,24 +194,21 @@ pub(super) struct Silence<'a> {
 /// When signals gave no verdict about the version under test, as far as was known before an instant.
 pub(super) fn silences(report: &TrialReport, before: SimTime) -> Vec<Silence<'_>> {
     let mut all: Vec<Silence<'_>> = Vec::new();
-    let kind = |reason: &'_ str| -> usize { reason.find(" (").unwrap_or(reason.len()) };
     for fact in report.events.iter().take_while(|fact| fact.at < before) {
-        let open =
-            |signal: SignalId, all: &[Silence<'_>]| all.iter().rposition(|s| s.signal == signal && s.until.is_none());
-        match &fact.event {
-            Event::Unmeasured(look) if look.version == report.rollout.0 => match open(look.signal, &all) {
-                Some(place) => all[place].why = &look.reason[..kind(&look.reason)],
-                None => {
-                    let why = &look.reason[..kind(&look.reason)];
-                    all.push(Silence { signal: look.signal, from: fact.at, until: None, why });
-                }
-            },
-            Event::Measured(look) if look.version == report.rollout.0 => {
-                if let Some(place) = open(look.signal, &all) {
-                    all[place].until = Some(fact.at);
-                }
-            }
-            _ => {}
+        let (signal, version, why) = match &fact.event {
+            Event::Unmeasured(look) => (look.signal, look.version, look.reason.split(" (").next()),
+            Event::Measured(look) => (look.signal, look.version, None),
+            _ => continue,
+        };
+        if version != report.rollout.0 {
+            continue;
+        }
+        let open = all.iter_mut().rfind(|s| s.signal == signal && s.until.is_none());
+        match (open, why) {
+            (Some(open), Some(why)) => open.why = why,
+            (Some(open), None) => open.until = Some(fact.at),
+            (None, Some(why)) => all.push(Silence { signal, from: fact.at, until: None, why }),
+            (None, None) => {}
         }
     }
     all

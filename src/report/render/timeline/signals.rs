@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::id::{RuleId, SignalId, VersionId};
 use crate::report::render::canvas::{Anchor, Canvas, Drawn, Ink, Pen, Text};
 use crate::report::render::csv::signal_widths;
-use crate::report::render::story::{clock, silences};
+use crate::report::render::story::{Silence, clock, silences};
 use crate::report::trial::Reading;
 use crate::time::SimTime;
 use plotters::backend::DrawingBackend;
@@ -82,6 +82,7 @@ pub(super) fn draw<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>,
 /// them fail.
 pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B>, top: f64, bottom: f64) -> Drawn {
     let lanes = lanes(scene, top, lanes_bottom(&failing(scene), bottom));
+    let silences = silences(scene.report, scene.end);
     for lane in &lanes {
         let names = &scene.report.names;
         let field = names.field(lane.signal, lane.field);
@@ -98,7 +99,7 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
                 format!("rule {}: {}{looks}", names.rule(reading.rule), reading.text)
             })
             .collect();
-        let none = unmeasured(scene, lane).unwrap_or_default();
+        let none = unmeasured(scene, lane, &silences).unwrap_or_default();
         let none_width = canvas.text_width(&none, Text::plain(12.5));
         let rules = canvas.fit(&rules.join("; "), Text::plain(12.5), PLOT.1 - x - width - none_width - 40.0);
         let end = x + width + 14.0 + canvas.text_width(&rules, Text::plain(12.5));
@@ -153,10 +154,9 @@ pub(super) fn labels<B: DrawingBackend>(scene: &Scene<'_>, canvas: &mut Canvas<B
 }
 
 /// Why nothing is measured of the version under test any more, or never was.
-fn unmeasured(scene: &Scene<'_>, lane: &Lane<'_>) -> Option<String> {
+fn unmeasured(scene: &Scene<'_>, lane: &Lane<'_>, silences: &[Silence<'_>]) -> Option<String> {
     let tested = scene.report.rollout.0;
-    let silence =
-        silences(scene.report, scene.end).into_iter().rfind(|s| s.signal == lane.signal && s.until.is_none())?;
+    let silence = silences.iter().rfind(|s| s.signal == lane.signal && s.until.is_none())?;
     let drawn = lane.lines.iter().any(|(version, runs)| *version == tested && !runs.is_empty());
     let since = if drawn { format!(" since {}", clock(silence.from)) } else { String::new() };
     Some(format!("{}: no verdict{since}, {}", scene.report.names.version(tested), silence.why))
